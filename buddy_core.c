@@ -1,0 +1,1212 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A radix-64 buddy allocator with exact summaries.
+ *
+ * The data structure is a tree of 64-bit words, 64 children to a word.
+ *
+ * leaf	(level 0)
+ *	Two words for 64 blocks. used: bit set = not free. head: bit set = an
+ *	allocation starts here.
+ * node of level l >= 1
+ *	6l + 1 words for 64 children of 2^(6l) blocks each. Word q, q < 6l:
+ *	bit j set = child j holds a maximal free block of exactly order q. The
+ *	last word, own: bit j set = child j is not entirely free.
+ * avail
+ *	Bit q set = some maximal free block of order q exists.
+ *
+ * Orders 6l..6l+5 live inside a single word of level l, the leaf's used or the
+ * node's own word, because a block of order 6l+r is 2^r adjacent children. Such
+ * a word is all that splitting and merging need to look at: the maximal free
+ * block around a position is the largest aligned run of zeros around it. Take
+ * used = 0b1110_0000, of which the low 8 bits are shown: 0..3 are free and so
+ * is 4, whose buddy 5 is not; hence maximal blocks of order 2 at 0 and of order
+ * 0 at 4. Taking blocks 0..2 leaves 0b1110_0111: order 0 at 3, order 0 at 4.
+ *
+ * What a block leaves over when an allocation of nr blocks is cut from its
+ * start (or, keeping natural alignment, from anywhere) can be read off a
+ * number: 2^q - nr, in binary, has bit o set exactly if a maximal free block of
+ * order o remains. Cutting 5 of 16 leaves 11 = 0b1011: orders 0, 1 and 3, at 5,
+ * 6 and 8.
+ *
+ * Only a change of which orders a word holds concerns its ancestors, and only
+ * the first and last such block in a node goes beyond it. A search is one find
+ * first set in avail for the order, and one for each level for the place.
+ *
+ * Metadata of a subtree that is entirely free is zero, so a pool is created by
+ * zeroing and then taking away what lies outside [first, end). A subtree that
+ * lies entirely in one allocation is zero as well, with one exception:
+ *
+ * Length of allocations
+ *	An allocation that stays within a leaf, and is not all of it, ends at the
+ *	next free bit, at the next head or with the leaf.
+ *	One that covers its first leaf has used bit 0 clear and head bit 0 set
+ *	there. That is no other state of a leaf; the rest of used keeps its
+ *	length.
+ *	One that starts inside a leaf, at a bit other than 0, and goes on into the
+ *	next: if it covers that next leaf, used there keeps the rest of the
+ *	length, with bit 0 clear; otherwise bit 0 is set, and the rest ends like
+ *	an allocation within a leaf. In both cases head bit 0 is clear.
+ *	Beyond the end the last leaf is used, with a head at end, so that an
+ *	allocation before it ends there.
+ *
+ * Bounds. With H = top levels above the leaves (H is 3 for 2^24 blocks, 4 for
+ * 2^30), a change of one word updates at most 6 words at each level above it,
+ * and an operation changes at most two words on each level: no more than
+ * 12 (H + 1)^2 words are visited by any of them, whatever the state. A natural
+ * alignment request visits at most 3H(H + 1) + 2H and one that cannot be met
+ * none. buddy_core_search() visits BUDDY_CORE_SEARCH_RUNS runs a call.
+ * buddy_core_check() is linear.
+ *
+ * Locking: none. The caller serialises everything, readers included.
+ */
+#include <linux/bitops.h>
+#include <linux/bits.h>
+#include <linux/compiler.h>
+#include <linux/errno.h>
+#include <linux/minmax.h>
+#include <linux/string.h>
+
+#include "buddy_core.h"
+
+/* Called for each node visited; tests count the calls. */
+#ifndef buddy_core_visit
+#define buddy_core_visit() do { } while (0)
+#endif
+
+struct buddy_leaf {
+	u64 used;
+	u64 head;
+};
+
+/* log2 of a node's size in words, by level; rounded up from 6 * level + 1 */
+static const u8 node_shift[BUDDY_CORE_LEVELS] = { 1, 3, 4, 5, 5, 5, 6 };
+
+/* Positions in a word that are aligned to an order, by order */
+static const u64 aligned_positions[7] = {
+	0xffffffffffffffffULL, 0x5555555555555555ULL, 0x1111111111111111ULL,
+	0x0101010101010101ULL, 0x0001000100010001ULL, 0x0000000100000001ULL,
+	0x0000000000000001ULL,
+};
+
+/* @nr low bits, 1 <= @nr <= 64 */
+static inline u64 low_bits(unsigned int nr)
+{
+	return ~0ULL >> (64 - nr);
+}
+
+/* The bits of orders [from, to), to <= 63 */
+static inline u64 orders_between(unsigned int from, unsigned int to)
+{
+	return (1ULL << to) - (1ULL << from);
+}
+
+/* Order of the smallest block of at least @nr */
+static inline unsigned int order_of(u64 nr)
+{
+	return fls64(nr - 1);
+}
+
+/* Is this a power of two of blocks, and aligned to that? */
+static inline bool is_block(u64 start, u64 nr)
+{
+	return !((start | nr) & (nr - 1));
+}
+
+static inline u64 *node_at(const struct buddy_core *core, unsigned int level, u64 i)
+{
+	unsigned long offset = i << (node_shift[level] + 3);
+
+	buddy_core_visit();
+	return (u64 *)(core->node[level] + offset);
+}
+
+static inline struct buddy_leaf *leaf_at(const struct buddy_core *core, u64 i)
+{
+	unsigned long offset = i * sizeof(struct buddy_leaf);
+
+	buddy_core_visit();
+	return (struct buddy_leaf *)(core->node[0] + offset);
+}
+
+/* The word whose bits stand for free or not: a leaf's used, a node's own */
+static inline u64 *word_at(const struct buddy_core *core, unsigned int level, u64 i)
+{
+	return node_at(core, level, i) + 6 * level;
+}
+
+static inline bool node_exists(const struct buddy_core *core, unsigned int level, u64 i)
+{
+	unsigned int shift = 6 * (level + 1);
+
+	return i >= core->first >> shift && i <= (core->end - 1) >> shift;
+}
+
+/*
+ * Words and orders inside one word
+ */
+
+/*
+ * The free positions aligned to order @r whose whole block is free. Folding
+ * marks a position used if any of the 2^r positions from it on is.
+ */
+static inline u64 free_blocks(u64 word, unsigned int r)
+{
+	unsigned int o;
+
+	for (o = 0; o < r; o++)
+		word |= word >> (1 << o);
+	return ~word & aligned_positions[r];
+}
+
+/* The starts of the maximal free blocks of exactly order @r in @word */
+static inline u64 maximal_blocks(u64 word, unsigned int r)
+{
+	u64 blocks = free_blocks(word, r);
+	u64 parents;
+
+	if (r == 6)
+		return blocks;
+	parents = blocks & blocks >> (1 << r) & aligned_positions[r + 1];
+	return blocks & ~(parents | parents << (1 << r));
+}
+
+/* The orders, 0..6, of which @word holds a maximal free block */
+static u64 orders_in(u64 word)
+{
+	u64 blocks = ~word;
+	u64 orders = 0;
+	unsigned int r;
+
+	for (r = 0; r < 6; r++) {
+		u64 parents = blocks & blocks >> (1 << r) & aligned_positions[r + 1];
+
+		orders |= (u64)!!(blocks & ~(parents | parents << (1 << r))) << r;
+		blocks = parents;
+	}
+	return orders | blocks << 6;
+}
+
+/* Order of the maximal free block around free position @p of @word */
+static inline unsigned int order_around(u64 word, unsigned int p)
+{
+	u64 below = word & ((1ULL << p) - 1);
+	u64 above = word >> p << p;
+	unsigned int order = 6;
+
+	/* The first bit in which the nearest used position differs from p */
+	if (below)
+		order = fls64((fls64(below) - 1) ^ p) - 1;
+	if (above)
+		order = min_t(unsigned int, order, fls64(__ffs64(above) ^ p) - 1);
+	return order;
+}
+
+/*
+ * Summaries
+ */
+
+/*
+ * Word @i of @level has got its first maximal free blocks of the orders
+ * @gained, and has no more of the orders @lost: tell its ancestors.
+ */
+static void propagate(struct buddy_core *core, unsigned int level, u64 i, u64 gained, u64 lost)
+{
+	for (; level < core->top && (gained | lost); i >>= 6) {
+		u64 *node = node_at(core, ++level, i >> 6);
+		u64 bit = 1ULL << (i & 63);
+		u64 orders;
+
+		for (orders = gained; orders; orders &= orders - 1) {
+			unsigned int q = __ffs64(orders);
+
+			if (node[q])
+				gained &= ~(1ULL << q);
+			node[q] |= bit;
+		}
+		for (orders = lost; orders; orders &= orders - 1) {
+			unsigned int q = __ffs64(orders);
+
+			node[q] &= ~bit;
+			if (node[q])
+				lost &= ~(1ULL << q);
+		}
+	}
+	core->avail |= gained;
+	core->avail &= ~lost;
+}
+
+/*
+ * Write @new into word @i of @level and bring all summaries up to date. Should
+ * the word become entirely free, or cease to be, so does a child of its parent.
+ */
+static void write_word(struct buddy_core *core, unsigned int level, u64 i, u64 new)
+{
+	for (;;) {
+		u64 *word = word_at(core, level, i);
+		u64 old = *word;
+		u64 before = orders_in(old);
+		u64 after = orders_in(new);
+		u64 parent, bit;
+
+		/* Order 6 is a block of the parent's word, but for the root. */
+		if (level < core->top) {
+			before &= low_bits(6);
+			after &= low_bits(6);
+		}
+		*word = new;
+		propagate(core, level, i, (after & ~before) << 6 * level,
+			  (before & ~after) << 6 * level);
+		if (level == core->top || !old == !new)
+			return;
+		bit = 1ULL << (i & 63);
+		i >>= 6;
+		level++;
+		parent = *word_at(core, level, i);
+		new = old ? parent & ~bit : parent | bit;
+	}
+}
+
+static void mark_bits(struct buddy_core *core, unsigned int level, u64 at, unsigned int nr,
+		      bool used)
+{
+	u64 bits = low_bits(nr) << (at & 63);
+	u64 word = *word_at(core, level, at >> 6);
+
+	write_word(core, level, at >> 6, used ? word | bits : word & ~bits);
+}
+
+/*
+ * Mark [start, end) used or free, which all of it must not be yet. From level
+ * to level, what remains of the run is a run of whole children: at most two
+ * words of each level are written.
+ */
+static void mark_run(struct buddy_core *core, u64 start, u64 end, bool used)
+{
+	unsigned int level, nr;
+
+	for (level = 0; start < end; level++, start >>= 6, end >>= 6) {
+		bool one_word = start >> 6 == (end - 1) >> 6;
+
+		if (one_word && (level == core->top || ((start | end) & 63))) {
+			mark_bits(core, level, start, end - start, used);
+			return;
+		}
+		if (start & 63) {
+			nr = 64 - (start & 63);
+			mark_bits(core, level, start, nr, used);
+			start += nr;
+		}
+		nr = end & 63;
+		if (nr) {
+			end -= nr;
+			mark_bits(core, level, end, nr, used);
+		}
+	}
+}
+
+/*
+ * Looking things up
+ */
+
+/* Is any block of leaf @i free, though not all of it? */
+static bool leaf_holds_free(const struct buddy_core *core, u64 i)
+{
+	const u64 *node = node_at(core, 1, i >> 6);
+
+	return (node[0] | node[1] | node[2] | node[3] | node[4] | node[5]) >> (i & 63) & 1;
+}
+
+/* Order of the maximal free block around @index, whose start goes to @start; or -1 */
+static int block_around(const struct buddy_core *core, u64 index, u64 *start)
+{
+	unsigned int level;
+
+	for (level = core->top;; level--) {
+		unsigned int p = index >> 6 * level & 63;
+		u64 i = index >> 6 * level >> 6;
+		u64 word = *word_at(core, level, i);
+
+		/* A node that is zero below a used position is all taken. */
+		if (!word && level < core->top)
+			return -1;
+		if (!(word >> p & 1)) {
+			unsigned int order = 6 * level + order_around(word, p);
+
+			*start = index >> order << order;
+			return order;
+		}
+		if (!level || (level == 1 && !leaf_holds_free(core, index >> 6)))
+			return -1;
+	}
+}
+
+/*
+ * Length of the allocation whose head is at @index. How it is kept is told at
+ * the top of this file.
+ */
+static u64 extent_of(const struct buddy_core *core, u64 index)
+{
+	const struct buddy_leaf *leaf = leaf_at(core, index >> 6);
+	unsigned int p = index & 63;
+	unsigned int nr;
+	u64 stops;
+
+	if (!(leaf->used >> p & 1))
+		return leaf->used >> 1;
+	stops = (~leaf->used | leaf->head) >> p >> 1;
+	if (stops)
+		return __ffs64(stops) + 1;
+	nr = 64 - p;
+	if (!node_exists(core, 0, (index >> 6) + 1))
+		return nr;
+	leaf = leaf_at(core, (index >> 6) + 1);
+	if (leaf->head & 1)
+		return nr;
+	if (leaf->used & 1)
+		return nr + __ffs64(~leaf->used | leaf->head);
+	if (leaf->used && !leaf_holds_free(core, (index >> 6) + 1))
+		return nr + (leaf->used >> 1);
+	return nr;
+}
+
+/* The head of the allocation that @index, which is not free, belongs to */
+static u64 head_of(const struct buddy_core *core, u64 index)
+{
+	for (;;) {
+		const struct buddy_leaf *leaf = leaf_at(core, index >> 6);
+		u64 heads = leaf->head & low_bits((index & 63) + 1);
+		u64 i = index >> 6;
+		unsigned int level = 0;
+
+		if (heads)
+			return (i << 6) + fls64(heads) - 1;
+		/* Step over the largest subtree that is all inside. */
+		if (!leaf->used) {
+			while (level + 1 < core->top && !*word_at(core, level + 1, i >> 6)) {
+				i >>= 6;
+				level++;
+			}
+		}
+		index = i << 6 * level << 6;
+		if (leaf_at(core, index >> 6)->head & 1)
+			return index;
+		index--;
+	}
+}
+
+/* The positions of node @i of @level inside which is a block of one of @orders */
+static u64 inner_blocks(const struct buddy_core *core, unsigned int level, u64 i, u64 orders)
+{
+	const u64 *node = node_at(core, level, i);
+	u64 found = 0;
+
+	for (orders &= orders_between(0, 6 * level); orders; orders &= orders - 1)
+		found |= node[__ffs64(orders)];
+	return found;
+}
+
+/* The positions of word @i of @level at which a block of one of @orders starts */
+static u64 starting_blocks(const struct buddy_core *core, unsigned int level, u64 i, u64 orders)
+{
+	unsigned int nr_orders = level < core->top ? 6 : 7;
+	u64 word = *word_at(core, level, i);
+	u64 found = 0;
+
+	/* Without a free block, the word of a leaf may be a length. */
+	if (!level && !leaf_holds_free(core, i))
+		return 0;
+	for (orders = orders >> 6 * level & low_bits(nr_orders); orders; orders &= orders - 1)
+		found |= maximal_blocks(word, __ffs64(orders));
+	return found;
+}
+
+/* One that the positions of node @i of @level in @found are known to hold */
+static int descend(const struct buddy_core *core, unsigned int level, u64 i, u64 found,
+		   u64 orders, bool down, u64 *start)
+{
+	for (;;) {
+		unsigned int p = down ? fls64(found) - 1 : __ffs64(found);
+		u64 word = *word_at(core, level, i);
+
+		i = i << 6 | p;
+		if (!(word >> p & 1)) {
+			*start = i << 6 * level;
+			return 6 * level + order_around(word, p);
+		}
+		level--;
+		found = starting_blocks(core, level, i, orders);
+		if (level)
+			found |= inner_blocks(core, level, i, orders);
+	}
+}
+
+/*
+ * The nearest maximal free block of one of @orders that starts at @from or
+ * above; if @down, at @from or below. Climbs from the leaf until a node has
+ * one on the right side of @from, then descends to it.
+ *
+ * Returns its order and sets @start, or returns -1.
+ */
+static int find_block(const struct buddy_core *core, u64 from, u64 orders, bool down, u64 *start)
+{
+	unsigned int level;
+
+	orders &= core->avail;
+	for (level = 0; orders && level <= core->top; level++) {
+		unsigned int p = from & 63;
+		u64 i = from >> 6;
+		u64 found;
+
+		if (!node_exists(core, level, i))
+			return -1;
+		found = starting_blocks(core, level, i, orders);
+		found &= down ? low_bits(p + 1) : ~0ULL << p;
+		if (level)
+			found |= inner_blocks(core, level, i, orders) &
+				 (down ? (1ULL << p) - 1 : ~0ULL << p);
+		if (found)
+			return descend(core, level, i, found, orders, down, start);
+		/* Upwards, the child around from is done with unless it starts there. */
+		from = down ? i : (from + 63) >> 6;
+	}
+	return -1;
+}
+
+/* Widen [*start, *end), which is free, to the whole free run around it */
+static void widen_run(const struct buddy_core *core, u64 *start, u64 *end)
+{
+	u64 block;
+	int order;
+
+	while (*start > core->first && block_around(core, *start - 1, &block) >= 0)
+		*start = block;
+	while (*end < core->end) {
+		order = block_around(core, *end, &block);
+		if (order < 0)
+			break;
+		*end = block + (1ULL << order);
+	}
+}
+
+/*
+ * Counting
+ */
+
+/* Add one to each of @orders, in the difference form of struct buddy_core */
+static void count_orders(s64 *differences, u64 orders)
+{
+	u64 edges;
+
+	for (edges = orders ^ orders << 1; edges; edges &= edges - 1) {
+		unsigned int o = __ffs64(edges);
+
+		if (orders >> o & 1)
+			differences[o]++;
+		else
+			differences[o]--;
+	}
+}
+
+/*
+ * The orders of the blocks that make up [start, end), each as large as can be:
+ * those that grow from @start on in one mask, those that shrink towards @end in
+ * the other. A run that is one block has it in @growing.
+ */
+static void blocks_of_run(u64 start, u64 end, u64 *growing, u64 *shrinking)
+{
+	unsigned int order = fls64(start ^ (end - 1));
+	u64 middle;
+
+	*growing = end - start;
+	*shrinking = 0;
+	if (is_block(start, end - start))
+		return;
+	/* The one number in the run that is a multiple of the highest power */
+	middle = (end - 1) >> (order - 1) << (order - 1);
+	*growing = middle - start;
+	*shrinking = end - middle;
+}
+
+static unsigned int nr_blocks_of_run(u64 start, u64 end)
+{
+	u64 growing, shrinking;
+
+	blocks_of_run(start, end, &growing, &shrinking);
+	return hweight64(growing) + hweight64(shrinking);
+}
+
+/*
+ * Taking and giving back
+ */
+
+/* Record that an allocation of @nr blocks starts at @start */
+static void set_extent(struct buddy_core *core, u64 start, u64 nr)
+{
+	struct buddy_leaf *leaf = leaf_at(core, start >> 6);
+	unsigned int p = start & 63;
+
+	leaf->head |= 1ULL << p;
+	if (!p && nr >= 64)
+		leaf->used = nr << 1;
+	else if (p && p + nr >= 128)
+		leaf_at(core, (start >> 6) + 1)->used = (nr - (64 - p)) << 1;
+}
+
+static void clear_extent(struct buddy_core *core, u64 start, u64 nr)
+{
+	struct buddy_leaf *leaf = leaf_at(core, start >> 6);
+	unsigned int p = start & 63;
+
+	leaf->head &= ~(1ULL << p);
+	if (!p && nr >= 64)
+		leaf->used = 0;
+	else if (p && p + nr >= 128)
+		leaf_at(core, (start >> 6) + 1)->used = 0;
+}
+
+/*
+ * Cut the first @nr blocks off the maximal free block of order @q at position
+ * @p of word @i of @level. @last: the word holds no other of that order.
+ */
+static u64 cut_block(struct buddy_core *core, unsigned int level, u64 i, unsigned int p,
+		     unsigned int q, bool last, u64 nr)
+{
+	u64 start = (i << 6 | p) << 6 * level;
+	u64 left = (1ULL << q) - nr;
+	u64 lost = (u64)last << q;
+	u64 rest = nr;
+
+	core->taken[q]++;
+	count_orders(core->split, left);
+	core->nr_cut += hweight64(nr);
+	core->nr_free -= nr;
+	for (;;) {
+		unsigned int shift = 6 * level;
+		u64 whole = rest >> shift;
+
+		rest -= whole << shift;
+		*word_at(core, level, i) |= low_bits(whole + !!rest) << p;
+		propagate(core, level, i, left & orders_between(shift, shift + 6), lost);
+		if (!rest)
+			break;
+		/* The child at the cut was free: it is so from its position 0 on. */
+		i = i << 6 | (p + whole);
+		p = 0;
+		lost = 0;
+		level--;
+	}
+	set_extent(core, start, nr);
+	return start;
+}
+
+/* The lowest of the smallest maximal free blocks of order @order or more */
+static int alloc_best_fit(struct buddy_core *core, u64 nr, unsigned int order, u64 *index)
+{
+	u64 orders = core->avail >> order;
+	unsigned int level, q;
+	u64 i = 0;
+	u64 blocks;
+
+	if (!orders)
+		return -ENOSPC;
+	q = order + __ffs64(orders);
+	for (level = core->top; q < 6 * level; level--)
+		i = i << 6 | __ffs64(node_at(core, level, i)[q]);
+	blocks = maximal_blocks(*word_at(core, level, i), q - 6 * level);
+	*index = cut_block(core, level, i, __ffs64(blocks), q, !(blocks & (blocks - 1)), nr);
+	return 0;
+}
+
+/* Take [start, start + nr), which is free, wherever it lies in free blocks */
+static void take_run(struct buddy_core *core, u64 start, u64 nr)
+{
+	u64 end = start + nr;
+	u64 at, block, from, to;
+	int order;
+
+	for (at = start; at < end; at = to) {
+		order = block_around(core, at, &block);
+		from = at;
+		to = block + (1ULL << order);
+		core->taken[order]++;
+		count_orders(core->split, from - block);
+		if (to > end) {
+			count_orders(core->split, to - end);
+			core->nr_cut += nr_blocks_of_run(from, end);
+		} else {
+			core->nr_cut += nr_blocks_of_run(from, to);
+		}
+	}
+	core->nr_free -= nr;
+	mark_run(core, start, end, true);
+	set_extent(core, start, nr);
+}
+
+/*
+ * Free a whole block of order @k: 2^@r positions from @p on in word @i of
+ * @level. Merging goes on upwards as long as a word becomes entirely free.
+ */
+static void free_block(struct buddy_core *core, unsigned int level, u64 i, unsigned int p,
+		       unsigned int r)
+{
+	unsigned int merged, k = 6 * level + r;
+	u64 *word, gone;
+
+	core->nr_free += 1ULL << k;
+	core->nr_joined++;
+	for (;; level++) {
+		word = word_at(core, level, i);
+		*word &= ~(low_bits(1 << r) << p);
+		merged = order_around(*word, p);
+		if (merged < 6 || level == core->top)
+			break;
+		/* Before, the word held one block of each order from r on. */
+		propagate(core, level, i, 0, orders_between(r, 6) << 6 * level);
+		p = i & 63;
+		i >>= 6;
+		r = 0;
+	}
+	gone = orders_between(r, merged) & ~orders_in(*word);
+	propagate(core, level, i, 1ULL << (6 * level + merged), gone << 6 * level);
+	merged += 6 * level;
+	count_orders(core->merged, orders_between(k, merged));
+	core->returned[merged]++;
+}
+
+static void free_run(struct buddy_core *core, u64 start, u64 nr)
+{
+	u64 end = start + nr;
+	u64 at, block, to;
+	int order;
+
+	mark_run(core, start, end, false);
+	core->nr_free += nr;
+	for (at = start; at < end; at = to) {
+		order = block_around(core, at, &block);
+		to = block + (1ULL << order);
+		core->returned[order]++;
+		count_orders(core->merged, at - block);
+		if (to > end) {
+			count_orders(core->merged, to - end);
+			core->nr_joined += nr_blocks_of_run(at, end);
+		} else {
+			core->nr_joined += nr_blocks_of_run(at, to);
+		}
+	}
+}
+
+/*
+ * Placement
+ */
+
+/*
+ * Every run of @nr blocks that starts at a multiple of 2^@align_order has a
+ * whole maximal free block of at least this order in it, or lies in one: three
+ * aligned blocks of a quarter of its length are in any run, and the first half
+ * of an aligned one is aligned.
+ */
+static unsigned int least_order(u64 nr, unsigned int align_order)
+{
+	unsigned int k = order_of(nr);
+	bool pow2 = is_block(0, nr);
+
+	if (pow2 && align_order >= k)
+		return k;
+	if (pow2 || align_order + 1 >= k)
+		return k - 1;
+	return k - 2;
+}
+
+/* Where @req fits into the free run [start, end), and the window */
+static bool fit_run(const struct buddy_core_request *req, u64 start, u64 end, u64 *index)
+{
+	u64 mask = (1ULL << req->align_order) - 1;
+
+	start = (max(start, req->start) + mask) & ~mask;
+	end = min(end, req->end);
+	if (start >= end || end - start < req->nr)
+		return false;
+	if (req->flags & BUDDY_CORE_TOP_DOWN)
+		start = (end - req->nr) & ~mask;
+	*index = start;
+	return true;
+}
+
+/*
+ * The best-fitting block that lies in the window; where in it is natural
+ * alignment, which leaves the fewest pieces.
+ */
+static bool fit_inside(const struct buddy_core *core, const struct buddy_core_request *req,
+		       u64 *index)
+{
+	unsigned int order = max(order_of(req->nr), req->align_order);
+	bool down = req->flags & BUDDY_CORE_TOP_DOWN;
+	u64 orders = core->avail >> order << order;
+
+	for (; orders; orders &= orders - 1) {
+		u64 size = orders & -orders;
+		u64 from = down ? req->end - size : req->start;
+		u64 block;
+
+		if (size > req->end - req->start)
+			return false;
+		if (find_block(core, from, size, down, &block) < 0 ||
+		    block < req->start || block > req->end - size)
+			continue;
+		*index = down ? block + size - (1ULL << order) : block;
+		return true;
+	}
+	return false;
+}
+
+/* Likewise in one of the two blocks, if any, that the window cuts */
+static bool fit_edges(const struct buddy_core *core, const struct buddy_core_request *req,
+		      u64 *index)
+{
+	bool down = req->flags & BUDDY_CORE_TOP_DOWN;
+	u64 edge[2] = { req->start, req->end - 1 };
+	unsigned int e;
+	u64 block;
+	int order;
+
+	for (e = 0; e < 2; e++) {
+		order = block_around(core, edge[down ? 1 - e : e], &block);
+		if (order >= 0 && fit_run(req, block, block + (1ULL << order), index))
+			return true;
+	}
+	return false;
+}
+
+unsigned int buddy_core_max_order(u64 nr)
+{
+	return fls64(nr) - 1;
+}
+
+int buddy_core_alloc(struct buddy_core *core, const struct buddy_core_request *req,
+		     u64 *index)
+{
+	unsigned int order = max(order_of(req->nr), req->align_order);
+	bool whole = req->start <= core->first && req->end >= core->end;
+
+	if (whole && !(req->flags & BUDDY_CORE_TOP_DOWN)) {
+		if (!alloc_best_fit(core, req->nr, order, index))
+			return 0;
+	} else if (fit_inside(core, req, index) || fit_edges(core, req, index)) {
+		take_run(core, *index, req->nr);
+		return 0;
+	}
+	if (is_block(0, req->nr) && req->align_order == order_of(req->nr))
+		return -ENOSPC;
+	return core->avail >> least_order(req->nr, req->align_order) ? -EAGAIN : -ENOSPC;
+}
+
+int buddy_core_search(struct buddy_core *core, const struct buddy_core_request *req,
+		      u64 *cursor, u64 *index)
+{
+	u64 orders = ~0ULL << least_order(req->nr, req->align_order);
+	bool down = req->flags & BUDDY_CORE_TOP_DOWN;
+	u64 start, end;
+	int order, n;
+
+	for (n = 0; n < BUDDY_CORE_SEARCH_RUNS; n++) {
+		order = -1;
+		/* First of all the block that the window cuts on its near side */
+		if (!*cursor) {
+			*cursor = down ? req->end : req->start;
+			order = block_around(core, down ? *cursor - 1 : *cursor, &start);
+		}
+		if (order < 0)
+			order = find_block(core, *cursor - down, orders, down, &start);
+		if (order < 0)
+			return -ENOSPC;
+		end = start + (1ULL << order);
+		widen_run(core, &start, &end);
+		if (fit_run(req, start, end, index)) {
+			take_run(core, *index, req->nr);
+			return 0;
+		}
+		if (down ? start <= req->start : end >= req->end)
+			return -ENOSPC;
+		*cursor = down ? start : end;
+	}
+	return -EAGAIN;
+}
+
+int buddy_core_alloc_at(struct buddy_core *core, u64 index, u64 nr)
+{
+	u64 at = index;
+	u64 block;
+	int order;
+
+	while (at - index < nr) {
+		order = block_around(core, at, &block);
+		if (order < 0)
+			return -ENOSPC;
+		at = block + (1ULL << order);
+	}
+	take_run(core, index, nr);
+	return 0;
+}
+
+int buddy_core_free(struct buddy_core *core, u64 index, u64 *nr)
+{
+	unsigned int k, level;
+	u64 block;
+
+	if (index < core->first || index >= core->end)
+		return -ERANGE;
+	if (!(leaf_at(core, index >> 6)->head >> (index & 63) & 1))
+		return block_around(core, index, &block) < 0 ? -EINVAL : -ENOENT;
+	*nr = extent_of(core, index);
+	clear_extent(core, index, *nr);
+	if (!is_block(index, *nr)) {
+		free_run(core, index, *nr);
+		return 0;
+	}
+	k = order_of(*nr);
+	level = min(k / 6, core->top);
+	index >>= 6 * level;
+	free_block(core, level, index >> 6, index & 63, k - 6 * level);
+	return 0;
+}
+
+int buddy_core_query(const struct buddy_core *core, u64 index,
+		     struct buddy_core_extent *extent)
+{
+	int order;
+
+	if (index < core->first || index >= core->end)
+		return -ERANGE;
+	order = block_around(core, index, &extent->start);
+	if (order >= 0) {
+		extent->nr = 1ULL << order;
+		extent->kind = BUDDY_CORE_FREE;
+		return 0;
+	}
+	extent->start = head_of(core, index);
+	extent->nr = extent_of(core, extent->start);
+	extent->kind = index == extent->start ? BUDDY_CORE_HEAD : BUDDY_CORE_INTERIOR;
+	return 0;
+}
+
+/* Does the window's part of the free run around [from, to) beat @best? */
+static void keep_longer(const struct buddy_core *core, u64 start, u64 end, u64 from, u64 *to,
+			struct buddy_core_extent *best)
+{
+	widen_run(core, &from, to);
+	from = max(from, start);
+	if (from < min(*to, end) && min(*to, end) - from > best->nr) {
+		best->start = from;
+		best->nr = min(*to, end) - from;
+	}
+}
+
+/* The orders of which a block must be in the longest run: a quarter of it is one */
+static u64 orders_of_largest(const struct buddy_core *core, u64 start, u64 end)
+{
+	u64 orders = core->avail;
+	u64 block;
+
+	while (orders) {
+		unsigned int q = fls64(orders) - 1;
+
+		if (find_block(core, start, 1ULL << q, false, &block) >= 0 &&
+		    block < end && end - block >= 1ULL << q)
+			return core->avail & (~0ULL << (max(q, 2U) - 2));
+		orders &= ~(1ULL << q);
+	}
+	return 0;
+}
+
+u64 buddy_core_largest(const struct buddy_core *core, u64 start, u64 end, u64 *run)
+{
+	struct buddy_core_extent best = { };
+	u64 edge[2] = { start, end - 1 };
+	u64 orders, from, to;
+	int i, order;
+
+	for (i = 0; i < 2; i++) {
+		order = block_around(core, edge[i], &from);
+		to = from + (1ULL << max(order, 0));
+		if (order >= 0)
+			keep_longer(core, start, end, from, &to, &best);
+	}
+	orders = orders_of_largest(core, start, end);
+	for (i = 0, to = start; i < BUDDY_CORE_SEARCH_RUNS; i++) {
+		order = find_block(core, to, orders, false, &from);
+		if (order < 0 || from >= end)
+			break;
+		to = from + (1ULL << order);
+		keep_longer(core, start, end, from, &to, &best);
+	}
+	if (run)
+		*run = best.start;
+	return best.nr;
+}
+
+/* Counters of order @o; @split and @merged carry the sums from order to order */
+static void order_stats(const struct buddy_core *core, unsigned int o, s64 *split, s64 *merged,
+			struct buddy_core_order_stats *order)
+{
+	u64 growing, shrinking;
+
+	blocks_of_run(core->first, core->end, &growing, &shrinking);
+	*split += core->split[o];
+	*merged += core->merged[o];
+	order->enqueues = (growing >> o & 1) + (shrinking >> o & 1) + *split + core->returned[o];
+	order->dequeues = core->taken[o];
+	order->removes = *merged;
+	order->size = order->enqueues - order->dequeues - order->removes;
+}
+
+void buddy_core_stats(const struct buddy_core *core, struct buddy_core_stats *stats)
+{
+	s64 split = 0, merged = 0;
+	unsigned int o;
+
+	stats->splits = core->nr_cut;
+	stats->merges = core->nr_joined;
+	for (o = 0; o < BUDDY_CORE_ORDERS; o++) {
+		order_stats(core, o, &split, &merged, &stats->order[o]);
+		stats->splits += split - core->taken[o];
+		stats->merges += merged - core->returned[o];
+	}
+}
+
+/*
+ * Creation
+ */
+
+static unsigned int top_level(u64 end)
+{
+	unsigned int level = 1;
+
+	while ((end - 1) >> 6 * (level + 1))
+		level++;
+	return level;
+}
+
+/* Bytes that the nodes of @level take which overlap [first, end) */
+static u64 level_size(u64 first, u64 end, unsigned int level)
+{
+	unsigned int shift = 6 * (level + 1);
+	u64 nr = ((end - 1) >> shift) - (first >> shift) + 1;
+
+	/* Whole cache lines, so that every node of 64 bytes is in one */
+	return round_up(nr << (node_shift[level] + 3), 64);
+}
+
+u64 buddy_core_metadata_size(u64 first, u64 nr)
+{
+	unsigned int level;
+	u64 size = 0;
+
+	for (level = 0; level <= top_level(first + nr); level++)
+		size += level_size(first, first + nr, level);
+	return size;
+}
+
+void buddy_core_init(struct buddy_core *core, u64 first, u64 nr, void *metadata)
+{
+	unsigned long address = (unsigned long)metadata;
+	unsigned int level;
+	u64 capacity;
+
+	memset(core, 0, sizeof(*core));
+	core->first = first;
+	core->end = first + nr;
+	core->nr_free = nr;
+	core->top = top_level(core->end);
+	for (level = 0; level <= core->top; level++) {
+		unsigned long before = first >> 6 * (level + 1) << (node_shift[level] + 3);
+
+		core->node[level] = address - before;
+		address += level_size(first, core->end, level);
+	}
+	/* Zero metadata is one free block of all the indexes that fit the tree. */
+	capacity = 1ULL << (6 * core->top + 6);
+	core->avail = capacity;
+	mark_run(core, 0, first, true);
+	mark_run(core, core->end, capacity, true);
+	if (core->end & 63)
+		leaf_at(core, core->end >> 6)->head = 1ULL << (core->end & 63);
+}
+
+/*
+ * Verification
+ */
+
+/*
+ * The orders of which node or leaf @i of @level holds a maximal free block, not
+ * counting that all of it may be one.
+ */
+static u64 orders_below(const struct buddy_core *core, unsigned int level, u64 i)
+{
+	const u64 *node = node_at(core, level, i);
+	u64 orders = 0;
+	unsigned int q;
+
+	if (!level && !leaf_holds_free(core, i))
+		return 0;
+	for (q = 0; q < 6 * level; q++)
+		orders |= (u64)!!node[q] << q;
+	return orders | (orders_in(*word_at(core, level, i)) & low_bits(6)) << 6 * level;
+}
+
+/* May child @child of node word bit @used have the metadata that it has? */
+static bool child_is_sound(const struct buddy_core *core, unsigned int level, u64 child, bool used)
+{
+	const struct buddy_leaf *leaf;
+	u64 block;
+
+	if (!node_exists(core, level, child))
+		return used;
+	if (level)
+		return used || !*word_at(core, level, child);
+	leaf = leaf_at(core, child);
+	if (leaf_holds_free(core, child))
+		return used && leaf->used && !(leaf->head & ~leaf->used);
+	/* The first whole leaf of an allocation of all of its parent has a length. */
+	if (!used && (leaf->used || leaf->head))
+		return leaf->head <= 1 && block_around(core, child << 6, &block) < 0;
+	return !~leaf->used || !(leaf->used & 1);
+}
+
+/* Compares a node with its children */
+static bool node_is_sound(const struct buddy_core *core, unsigned int level, u64 i)
+{
+	const u64 *node = node_at(core, level, i);
+	unsigned int j, q;
+
+	for (j = 0; j < 64; j++) {
+		u64 child = i << 6 | j;
+		u64 orders = 0;
+
+		if (!child_is_sound(core, level - 1, child, node[6 * level] >> j & 1))
+			return false;
+		if (node_exists(core, level - 1, child))
+			orders = orders_below(core, level - 1, child);
+		for (q = 0; q < 6 * level; q++)
+			if ((node[q] >> j & 1) != (orders >> q & 1))
+				return false;
+	}
+	return true;
+}
+
+/* Are [start, start + nr) used, and the first leaf's head the only one? */
+static bool allocation_is_sound(const struct buddy_core *core, u64 start, u64 nr)
+{
+	u64 end = start + nr;
+	u64 i, block;
+
+	if (end > core->end || (find_block(core, start, ~0ULL, false, &block) >= 0 && block < end))
+		return false;
+	for (i = start >> 6; i <= (end - 1) >> 6; i++) {
+		const struct buddy_leaf *leaf = leaf_at(core, i);
+		u64 from = max(start, i << 6);
+		u64 to = min(end, (i + 1) << 6);
+		u64 bits = low_bits(to - from) << (from & 63);
+		u64 head = from == start ? 1ULL << (start & 63) : 0;
+		u64 used = bits;
+
+		/* A leaf that is all taken holds a length or nothing. */
+		if (to - from == 64) {
+			bits = ~0ULL;
+			used = from == start || from - start < 64 ? (end - from) << 1 : 0;
+		}
+		if ((leaf->head & bits) != head || (leaf->used & bits) != used)
+			return false;
+	}
+	return true;
+}
+
+/* Do free blocks and allocations follow each other without a gap? */
+static bool pool_is_tiled(const struct buddy_core *core)
+{
+	u64 at, nr, block;
+	int order;
+
+	for (at = core->first; at < core->end; at += nr) {
+		order = block_around(core, at, &block);
+		if (order >= 0) {
+			nr = 1ULL << order;
+			if (block != at)
+				return false;
+			continue;
+		}
+		if (!(leaf_at(core, at >> 6)->head >> (at & 63) & 1))
+			return false;
+		nr = extent_of(core, at);
+		if (!nr || nr > core->end - at || !allocation_is_sound(core, at, nr))
+			return false;
+	}
+	return true;
+}
+
+static bool ends_are_sound(const struct buddy_core *core)
+{
+	const struct buddy_leaf *first = leaf_at(core, core->first >> 6);
+	const struct buddy_leaf *last = leaf_at(core, (core->end - 1) >> 6);
+	u64 before = (1ULL << (core->first & 63)) - 1;
+	u64 after = ~0ULL << (core->end & 63);
+
+	if ((first->used & before) != before || first->head & before)
+		return false;
+	if (!(core->end & 63))
+		return true;
+	return (last->used & after) == after && (last->head & after) == (after & -after);
+}
+
+/* Maximal free blocks of order @o, counted one by one */
+static u64 count_blocks(const struct buddy_core *core, unsigned int o)
+{
+	unsigned int level = min(o / 6, core->top);
+	unsigned int r = o - 6 * level;
+	u64 count = 0;
+	u64 i;
+
+	if (r > 6)
+		return 0;
+	for (i = core->first >> 6 * (level + 1); node_exists(core, level, i); i++)
+		if (level || leaf_holds_free(core, i))
+			count += hweight64(maximal_blocks(*word_at(core, level, i), r));
+	return count;
+}
+
+static bool counters_are_sound(const struct buddy_core *core)
+{
+	struct buddy_core_order_stats order;
+	s64 split = 0, merged = 0;
+	u64 nr_free = 0;
+	unsigned int o;
+
+	for (o = 0; o < BUDDY_CORE_ORDERS; o++) {
+		order_stats(core, o, &split, &merged, &order);
+		if (order.size != count_blocks(core, o))
+			return false;
+		nr_free += order.size << o;
+	}
+	return nr_free == core->nr_free;
+}
+
+const char *buddy_core_check(const struct buddy_core *core)
+{
+	unsigned int level;
+	u64 orders, i;
+
+	for (level = 1; level <= core->top; level++)
+		for (i = core->first >> 6 * (level + 1); node_exists(core, level, i); i++)
+			if (!node_is_sound(core, level, i))
+				return "a node disagrees with its children";
+	orders = orders_below(core, core->top, 0);
+	orders |= orders_in(*word_at(core, core->top, 0)) >> 6 << (6 * core->top + 6);
+	if (core->avail != orders)
+		return "avail disagrees with the root";
+	if (!ends_are_sound(core))
+		return "what lies outside the pool is not marked used";
+	if (!pool_is_tiled(core))
+		return "heads and extents disagree with used";
+	if (!counters_are_sound(core))
+		return "counters disagree with the free blocks";
+	return NULL;
+}
