@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0
+# For people. What kbuild builds is in Kbuild; the work is done in scripts/.
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+# The usual kbuild variables (ARCH, CROSS_COMPILE, KERNELRELEASE, LLVM, W, C, V)
+# may be given on the command line; make hands them on by itself.
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo 'Variables: KDIR=<kernel build directory> W=1 C=2 ARCH= CROSS_COMPILE= LLVM=1'
+
+modules: ## build the module for the kernel in KDIR (default: the running one)
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+
+modules_install: ## install the module for the kernel in KDIR (as root)
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
+
+tools: ## build buddyctl and its library
+	$(MAKE) -C tools
+
+host-test: ## test the allocator core in user space
+	$(MAKE) -C tests/host test
+
+kunit: ## run the KUnit tests on User Mode Linux 6.1
+	@scripts/deps build vm
+	@scripts/kunit
+
+vmtest: ## run the tests in a guest with Debian's own kernel
+	@scripts/deps build host vm
+	@scripts/vm
+
+demo: ## show it at work in a guest
+	@scripts/deps build host vm
+	@scripts/demo
+
+check: ## run all checkers: style, sparse, kernel-doc, shellcheck
+	@scripts/deps build check
+	@scripts/check
+
+test: ## everything that CI runs; ends with 'N passed, N failed'
+	@scripts/test
+
+clean: ## remove what was built here; the cache stays
+	if [ -e $(KDIR)/Makefile ]; then $(MAKE) -C $(KDIR) M=$(CURDIR) clean; fi
+	if [ -e tools/Makefile ]; then $(MAKE) -C tools clean; fi
+	if [ -e tests/host/Makefile ]; then $(MAKE) -C tests/host clean; fi
+
+.PHONY: help modules modules_install tools host-test kunit vmtest demo check test clean
