@@ -59,6 +59,13 @@ run_logged() {
 	}
 }
 
+# sync_tree DIR: copies the sources there, leaving what was built in DIR alone.
+sync_tree() {
+	mkdir -p "$1"
+	rsync -a --delete --filter=':- .gitignore' --exclude=/.git --exclude=/.make.log \
+		"$REPO/" "$1/"
+}
+
 # pack_guest ROOT IMAGE: ROOT as a compressed initramfs, everything owned by root.
 pack_guest() {
 	(cd "$1" && find . | sort | cpio -o -H newc -R 0:0 --quiet | gzip -1) >"$2"
