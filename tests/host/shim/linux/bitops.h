@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef HOST_LINUX_BITOPS_H
+#define HOST_LINUX_BITOPS_H
+
+#include <linux/bits.h>
+#include <linux/math.h>
+#include <linux/types.h>
+
+/*
+ * The kernel leaves the result for 0 undefined. Say 64, which no caller can
+ * use, for a sanitizer or a model to notice.
+ */
+static inline unsigned int __ffs64(u64 word)
+{
+	return word ? __builtin_ctzll(word) : 64;
+}
+
+static inline int fls64(u64 word)
+{
+	return word ? 64 - __builtin_clzll(word) : 0;
+}
+
+static inline unsigned int hweight64(u64 word)
+{
+	return __builtin_popcountll(word);
+}
+
+#endif
