@@ -14,6 +14,9 @@ SPLAT+='|inconsistent lock|sleeping function|scheduling while atomic|rcu.*stall'
 SPLAT+='|hung task|Call Trace|refcount_t|list_(add|del) corruption|Bad page'
 SPLAT+='|x86/PAT:.*map pfn expected|leaked'
 
+# depmod and modprobe are there, and not in everybody's path.
+PATH+=:/usr/sbin:/sbin
+
 # Called from make, its options and variables must not reach the makes we call.
 unset MAKEFLAGS MFLAGS MAKELEVEL KBUILD_OUTPUT
 
