@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The life of a block: get, map, write, read, free; and what a double free says. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include <linux/buddy_pool.h>
+
+static int fail(const char *what)
+{
+	perror(what);
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	struct buddy_pool_info info = { .size = sizeof(info) };
+	struct buddy_pool_alloc block = { .size = sizeof(block), .length = 65536 };
+	struct buddy_pool_free free_req = { .size = sizeof(free_req) };
+	volatile __u32 *p;
+	int fd = open(argc > 1 ? argv[1] : "/dev/buddy_pool/pool0", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return fail("open");
+	if (ioctl(fd, BUDDY_POOL_INFO, &info))
+		return fail("BUDDY_POOL_INFO");
+	printf("%s: %llu bytes in blocks of %llu\n", info.name, info.length, info.min_block);
+
+	if (ioctl(fd, BUDDY_POOL_ALLOC, &block))
+		return fail("BUDDY_POOL_ALLOC");
+	printf("handle %u: %llu bytes at offset %#llx\n", block.handle, block.granted,
+	       block.offset);
+
+	p = mmap(NULL, block.granted, PROT_READ | PROT_WRITE, MAP_SHARED, fd, block.map_offset);
+	if (p == MAP_FAILED)
+		return fail("mmap");
+	printf("new blocks are zero: %#x\n", p[1000]);
+	p[1000] = 0xcafe;
+	printf("wrote 0xcafe, read %#x\n", p[1000]);
+	munmap((void *)p, block.granted);
+
+	free_req.handle = block.handle;
+	if (ioctl(fd, BUDDY_POOL_FREE, &free_req))
+		return fail("BUDDY_POOL_FREE");
+	printf("freed\n");
+	if (!ioctl(fd, BUDDY_POOL_FREE, &free_req) || errno != ENOENT)
+		return fail("a double free was not refused");
+	printf("freed again: %s, reason %u\n", strerror(errno), free_req.reason);
+	return 0;
+}

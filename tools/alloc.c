@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * buddyctl alloc and free. A block belongs to an open file, so 'alloc' keeps the
+ * file open: until its input ends, for some seconds, or as a file that a command
+ * inherits. The environment tells the command, and 'free' in it, which.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "buddyctl.h"
+
+#define MAX_COUNT	65536
+
+/* What is wanted, and what was got */
+struct request {
+	struct buddy_pool_alloc want;
+	struct buddy_pool_alloc *got;
+	__u64 count;
+	__u64 hold;
+	bool has_hold;
+	char **command;
+};
+
+/* --- The command line -------------------------------------------------- */
+
+static int parse_number(const char *what, const char *text, __u64 *value)
+{
+	if (!bp_parse_size(text, value))
+		return DONE;
+	return complain("%s: '%s' is no number; write for example 64K or 0x10000", what, text);
+}
+
+static int set_label(struct request *r, const char *text)
+{
+	if (strlen(text) >= sizeof(r->want.label))
+		return complain("--label: at most %zu characters", sizeof(r->want.label) - 1);
+	strcpy(r->want.label, text);
+	return DONE;
+}
+
+static int parse_option(struct request *r, int c)
+{
+	switch (c) {
+	case 'a':
+		return parse_number("--align", optarg, &r->want.align);
+	case 's':
+		return parse_number("--start", optarg, &r->want.start);
+	case 'e':
+		return parse_number("--end", optarg, &r->want.end);
+	case 'f':
+		r->want.flags |= BUDDY_POOL_ALLOC_FIXED;
+		return parse_number("--fixed", optarg, &r->want.start);
+	case 't':
+		r->want.flags |= BUDDY_POOL_ALLOC_TOP_DOWN;
+		return DONE;
+	case '2':
+		r->want.flags |= BUDDY_POOL_ALLOC_POW2;
+		return DONE;
+	case 'l':
+		return set_label(r, optarg);
+	case 'c':
+		return parse_number("--count", optarg, &r->count);
+	case 'H':
+		r->has_hold = true;
+		return parse_number("--hold", optarg, &r->hold);
+	}
+	return USAGE;
+}
+
+static int parse_size_argument(struct request *r, int argc, char **argv)
+{
+	/* getopt_long() has moved what is no option to the end. */
+	int err;
+
+	if (optind >= argc || argv[optind] == (r->command ? r->command[0] : NULL))
+		return complain("alloc: what size?");
+	err = parse_number("alloc", argv[optind], &r->want.length);
+	if (err)
+		return err;
+	if (argv[optind + 1] != (r->command ? r->command[0] : NULL))
+		return complain("alloc: one size only, not '%s'; a command goes after --",
+				argv[optind + 1]);
+	if (r->command && r->has_hold)
+		return complain("alloc: either --hold or a command");
+	if (r->count < 1 || r->count > MAX_COUNT)
+		return complain("--count: from 1 to %d", MAX_COUNT);
+	return DONE;
+}
+
+static int parse_alloc(struct request *r, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "align", required_argument, NULL, 'a' },
+		{ "start", required_argument, NULL, 's' },
+		{ "end", required_argument, NULL, 'e' },
+		{ "fixed", required_argument, NULL, 'f' },
+		{ "top-down", no_argument, NULL, 't' },
+		{ "pow2", no_argument, NULL, '2' },
+		{ "label", required_argument, NULL, 'l' },
+		{ "count", required_argument, NULL, 'c' },
+		{ "hold", required_argument, NULL, 'H' },
+		{}
+	};
+	int c, err;
+
+	for (int i = 1; i < argc - 1 && !r->command; i++) {
+		if (!strcmp(argv[i], "--"))
+			r->command = argv + i + 1;
+	}
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		err = parse_option(r, c);
+		if (err)
+			return err;
+	}
+	return parse_size_argument(r, argc, argv);
+}
+
+/* --- Output ------------------------------------------------------------ */
+
+static void print_blocks(const struct request *r)
+{
+	char size[BP_SIZE_LEN];
+
+	for (__u64 i = 0; i < r->count; i++) {
+		bp_format_size(size, r->got[i].granted);
+		printf("handle %u: %s at offset %#llx\n", r->got[i].handle, size,
+		       r->got[i].offset);
+	}
+}
+
+static void print_blocks_json(const struct request *r, const char *pool)
+{
+	struct json_object *object = json_new(), *list = json_object_new_array();
+
+	json_object_object_add(object, "pool", json_object_new_string(pool));
+	json_object_object_add(object, "blocks", list);
+	for (__u64 i = 0; i < r->count; i++) {
+		const struct field fields[] = {
+			{ "handle", NUMBER, r->got[i].handle },
+			{ "offset", SIZE, r->got[i].offset },
+			{ "length", SIZE, r->got[i].granted },
+			{ "map_offset", NUMBER, r->got[i].map_offset },
+		};
+		struct json_object *block = json_object_new_object();
+
+		json_add_fields(block, fields, ARRAY_SIZE(fields));
+		json_object_array_add(list, block);
+	}
+	json_print(object);
+}
+
+static void print_refusal_json(const struct buddy_pool_alloc *req, int err, const char *text)
+{
+	const struct field fields[] = {
+		{ "error", TEXT, .text = bp_errno_name(err) },
+		{ "reason", TEXT, .text = bp_reason_name(req->reason) },
+		{ "largest", SIZE, req->largest },
+		{ "message", TEXT, .text = text },
+	};
+	struct json_object *object = json_new();
+
+	json_add_fields(object, fields, ARRAY_SIZE(fields));
+	json_print(object);
+}
+
+/* --- Keeping the blocks ------------------------------------------------ */
+
+/* Sets NAME to the values of all blocks, in decimal, with blanks between. */
+static int export_values(const struct request *r, const char *name,
+			 __u64 (*value)(const struct buddy_pool_alloc *block))
+{
+	size_t room = r->count * 21 + 1, used = 0;
+	char *text = malloc(room);
+	int err;
+
+	if (!text)
+		return -ENOMEM;
+	for (__u64 i = 0; i < r->count; i++)
+		used += snprintf(text + used, room - used, "%s%llu", i ? " " : "",
+				 value(r->got + i));
+	err = setenv(name, text, 1) ? -errno : 0;
+	free(text);
+	return err;
+}
+
+static __u64 handle_of(const struct buddy_pool_alloc *block)
+{
+	return block->handle;
+}
+
+static __u64 offset_of(const struct buddy_pool_alloc *block)
+{
+	return block->offset;
+}
+
+static __u64 map_offset_of(const struct buddy_pool_alloc *block)
+{
+	return block->map_offset;
+}
+
+static __u64 length_of(const struct buddy_pool_alloc *block)
+{
+	return block->granted;
+}
+
+/* The block lives as long as the command and its children keep the file open. */
+static int become_command(const struct request *r, const struct bp_pool *pool,
+			  const char *name)
+{
+	char fd[16];
+
+	snprintf(fd, sizeof(fd), "%d", bp_fd(pool));
+	if (fcntl(bp_fd(pool), F_SETFD, 0) || setenv("BUDDY_POOL_FD", fd, 1) ||
+	    setenv("BUDDY_POOL", name, 1) ||
+	    export_values(r, "BUDDY_POOL_HANDLE", handle_of) ||
+	    export_values(r, "BUDDY_POOL_OFFSET", offset_of) ||
+	    export_values(r, "BUDDY_POOL_LENGTH", length_of) ||
+	    export_values(r, "BUDDY_POOL_MAP_OFFSET", map_offset_of))
+		return refuse("out of memory");
+	execvp(r->command[0], r->command);
+	return complain("can't run %s: %s", r->command[0], strerror(errno));
+}
+
+static int hold(const struct request *r, const struct bp_pool *pool, const char *name)
+{
+	char ignored[256];
+	ssize_t n;
+
+	if (fflush(stdout))
+		return refuse("can't write to standard output");
+	if (r->command)
+		return become_command(r, pool, name);
+	if (r->has_hold) {
+		for (__u64 left = r->hold; left; )
+			left = sleep(left > 3600 ? 3600 : left) + (left > 3600 ? left - 3600 : 0);
+		return DONE;
+	}
+	if (isatty(STDIN_FILENO))
+		fputs("held until the end of input (Ctrl-D)\n", stderr);
+	do {
+		n = read(STDIN_FILENO, ignored, sizeof(ignored));
+	} while (n > 0 || (n < 0 && errno == EINTR));
+	return DONE;
+}
+
+/* --- The commands ------------------------------------------------------ */
+
+static int allocate(const struct options *opt, struct request *r, const struct bp_pool *pool)
+{
+	char text[BP_TEXT_LEN];
+	int err;
+
+	for (__u64 i = 0; i < r->count; i++) {
+		r->got[i] = r->want;
+		err = bp_alloc(pool, r->got + i);
+		if (!err)
+			continue;
+		bp_explain_alloc(text, pool, r->got + i, err);
+		if (opt->json)
+			print_refusal_json(r->got + i, err, text);
+		return refuse(text);
+	}
+	return DONE;
+}
+
+static int allocate_and_hold(const struct options *opt, struct request *r,
+			     const struct bp_pool *pool)
+{
+	struct buddy_pool_info info;
+	int status = bp_info(pool, &info);
+
+	if (status)
+		return refuse(strerror(-status));
+	status = allocate(opt, r, pool);
+	if (status)
+		return status;
+	if (opt->json)
+		print_blocks_json(r, info.name);
+	else
+		print_blocks(r);
+	return hold(r, pool, info.name);
+}
+
+int cmd_alloc(const struct options *opt, int argc, char **argv)
+{
+	struct request r = { .count = 1 };
+	struct bp_pool *pool;
+	int status = parse_alloc(&r, argc, argv);
+
+	if (status)
+		return status;
+	r.got = calloc(r.count, sizeof(*r.got));
+	if (!r.got)
+		return refuse("out of memory");
+	status = open_pool(opt, O_RDWR, &pool);
+	if (!status) {
+		status = allocate_and_hold(opt, &r, pool);
+		bp_close(pool);
+	}
+	free(r.got);
+	return status;
+}
+
+/* Never opens a pool: a new open file has no blocks that could be freed. */
+int cmd_free(const struct options *opt, int argc, char **argv)
+{
+	char text[BP_TEXT_LEN];
+	struct bp_pool *pool;
+	__u32 reason;
+	__u64 handle;
+	int err, status = DONE;
+
+	if (argc < 2)
+		return complain("free: which handles?");
+	if (opt->pool || !getenv("BUDDY_POOL_FD"))
+		return complain("free: works only inside 'alloc ... -- COMMAND'");
+	for (int i = 1; i < argc; i++) {
+		if (parse_number("free", argv[i], &handle))
+			return USAGE;
+		if (handle > (__u32)~0)
+			return complain("free: '%s' is too large for a handle", argv[i]);
+	}
+	status = open_or_inherit(opt, O_RDWR, &pool);
+	if (status)
+		return status;
+	for (int i = 1; i < argc; i++) {
+		bp_parse_size(argv[i], &handle);
+		err = bp_free(pool, handle, &reason);
+		if (!err)
+			continue;
+		bp_explain_free(text, handle, reason, err);
+		status = refuse(text);
+	}
+	bp_close(pool);
+	return status;
+}
