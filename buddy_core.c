@@ -993,7 +993,7 @@ static u64 level_size(u64 first, u64 end, unsigned int level)
 	u64 nr = ((end - 1) >> shift) - (first >> shift) + 1;
 
 	/* Whole cache lines, so that every node of 64 bytes is in one */
-	return round_up(nr << (node_shift[level] + 3), 64);
+	return ((nr << (node_shift[level] + 3)) + 63) & ~63ULL;
 }
 
 u64 buddy_core_metadata_size(u64 first, u64 nr)

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What differs between the kernels we build for, and nothing else. Each wrapper
+ * has a name of our own and says what it stands for. The BP_HAVE_ macros come
+ * from the probes in Kbuild.
+ */
+#ifndef BUDDY_COMPAT_H
+#define BUDDY_COMPAT_H
+
+#include <linux/mm.h>
+
+/* vm_flags_mod(): since 6.3; the member was plain before. */
+static inline void bp_vm_flags_change(struct vm_area_struct *vma, unsigned long set,
+				      unsigned long clear)
+{
+#ifdef BP_HAVE_VM_FLAGS_MOD
+	vm_flags_mod(vma, set, clear);
+#else
+	vma->vm_flags = (vma->vm_flags | set) & ~clear;
+#endif
+}
+
+/*
+ * EXPORT_SYMBOL_NS_GPL() and MODULE_IMPORT_NS() take a string since 6.13, a
+ * bare token before. We use neither.
+ */
+
+#endif

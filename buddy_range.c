@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What is behind a pool: a physical range or a PCI memory BAR, claimed so that
+ * nobody else uses it, and given back.
+ *
+ * Nothing is mapped or enabled before all checks have passed. A refusal says in
+ * one log line what is wrong, and who owns what is in the way.
+ *
+ * The whole range is mapped once in its cache mode. The mapping is of huge
+ * pages where the architecture can, so that it costs next to nothing, and it
+ * keeps the architecture's record of cache modes (x86 PAT) right for as long as
+ * user space may have mappings. The kernel writes zeros to it and reads nothing.
+ */
+#define pr_fmt(fmt) "buddy_pool: " fmt
+
+#include <linux/io.h>
+#include <linux/ioport.h>
+#include <linux/mm.h>
+#include <linux/overflow.h>
+#include <linux/pci.h>
+#include <linux/sched/signal.h>
+#include <linux/sizes.h>
+
+#include "buddy_internal.h"
+
+#define LOWEST_ADDRESS	SZ_1M	/* legacy devices and firmware below */
+
+static const char *range_name(const struct buddy_pool_config *config)
+{
+	return config->name ?: "(unnamed)";
+}
+
+/*
+ * Physical ranges
+ */
+
+static int check_numbers(const struct buddy_pool_config *config, u64 *last)
+{
+	const char *name = range_name(config);
+
+	if (!config->size) {
+		pr_err("%s: size is 0\n", name);
+		return -EINVAL;
+	}
+	if (!PAGE_ALIGNED(config->base)) {
+		pr_err("%s: base %#llx is no multiple of the page size, %lu\n", name,
+		       config->base, PAGE_SIZE);
+		return -EINVAL;
+	}
+	if (check_add_overflow(config->base, config->size - 1, last) ||
+	    *last > iomem_resource.end) {
+		pr_err("%s: base %#llx + size %#llx goes beyond the last physical address, %pa\n",
+		       name, config->base, config->size, &iomem_resource.end);
+		return -EINVAL;
+	}
+	if (config->base < LOWEST_ADDRESS) {
+		pr_err("%s: base %#llx is in the first MiB, which firmware and legacy devices use\n",
+		       name, config->base);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* The device whose BAR @resource is, with a reference, or NULL */
+static struct pci_dev *device_of(const struct resource *resource, int *bar)
+{
+	struct pci_dev *pdev = NULL;
+
+	for_each_pci_dev(pdev) {
+		for (*bar = 0; *bar < PCI_STD_NUM_BARS; ++*bar)
+			if (&pdev->resource[*bar] == resource)
+				return pdev;
+	}
+	return NULL;
+}
+
+static int note_conflict(struct resource *found, void *arg)
+{
+	struct resource *conflict = arg;
+
+	conflict->start = found->start;
+	conflict->end = found->end;
+	return 1;
+}
+
+static void report_conflict(const struct buddy_pool_config *config, u64 last)
+{
+	struct resource conflict = { .start = config->base, .end = last };
+
+	walk_iomem_res_desc(IORES_DESC_NONE, IORESOURCE_MEM | IORESOURCE_BUSY, config->base, last,
+			    &conflict, note_conflict);
+	pr_err("%s: [mem %#llx-%#llx] is in use: see %pa-%pa in /proc/iomem\n",
+	       range_name(config), config->base, last, &conflict.start, &conflict.end);
+}
+
+/* A BAR can be claimed by address, too, as long as no driver has; refuse that. */
+static int check_parent(const struct buddy_pool_config *config, const struct resource *parent)
+{
+	struct pci_dev *pdev;
+	int bar;
+
+	if (!parent)
+		return 0;
+	pdev = device_of(parent, &bar);
+	if (!pdev)
+		return 0;
+	pr_err("%s: base %#llx is in BAR %d of %s: use pci=%s bar=%d\n", range_name(config),
+	       config->base, bar, pci_name(pdev), pci_name(pdev), bar);
+	pci_dev_put(pdev);
+	return -EBUSY;
+}
+
+static int claim_phys(struct buddy_range *range, const struct buddy_pool_config *config)
+{
+	u64 last;
+	int err;
+
+	err = check_numbers(config, &last);
+	if (err)
+		return err;
+	if (region_intersects(config->base, config->size, IORESOURCE_SYSTEM_RAM,
+			      IORES_DESC_NONE) != REGION_DISJOINT) {
+		pr_err("%s: [mem %#llx-%#llx] is System RAM: reserve it with memmap= first\n",
+		       range_name(config), config->base, last);
+		return -EBUSY;
+	}
+	range->resource = request_mem_region(config->base, config->size, KBUILD_MODNAME);
+	if (!range->resource) {
+		report_conflict(config, last);
+		return -EBUSY;
+	}
+	err = check_parent(config, range->resource->parent);
+	if (err) {
+		release_mem_region(config->base, config->size);
+		return err;
+	}
+	range->backing = BUDDY_POOL_BACKING_PHYS;
+	range->cache = config->cache ?: BUDDY_POOL_CACHE_WC;
+	range->start = config->base;
+	range->size = config->size;
+	return 0;
+}
+
+/*
+ * PCI BARs
+ */
+
+static int check_bar(const struct buddy_pool_config *config)
+{
+	struct pci_dev *pdev = config->pdev;
+	unsigned long flags = pci_resource_flags(pdev, config->bar);
+	u64 length = pci_resource_len(pdev, config->bar);
+	const char *fault = NULL;
+
+	if (pdev->dev.driver) {
+		pr_err("%s: %s is in use by the driver %s\n", range_name(config), pci_name(pdev),
+		       pdev->dev.driver->name);
+		return -EBUSY;
+	}
+	if (!length)
+		fault = "does not exist";
+	else if (!(flags & IORESOURCE_MEM))
+		fault = "is not memory but I/O ports";
+	else if (flags & IORESOURCE_UNSET)
+		fault = "has no address";
+	else if (length < PAGE_SIZE)
+		fault = "is smaller than a page";
+	else if (config->size > length)
+		fault = "is smaller than size=";
+	if (!fault)
+		return 0;
+	pr_err("%s: BAR %d of %s %s\n", range_name(config), config->bar, pci_name(pdev), fault);
+	return -ENXIO;
+}
+
+static int claim_bar(struct buddy_range *range, const struct buddy_pool_config *config)
+{
+	struct pci_dev *pdev = config->pdev;
+	int err;
+
+	err = check_bar(config);
+	if (err)
+		return err;
+	err = pci_enable_device_mem(pdev);
+	if (err) {
+		pr_err("%s: %s can't be enabled: %d\n", range_name(config), pci_name(pdev), err);
+		return err;
+	}
+	if (pci_request_region(pdev, config->bar, KBUILD_MODNAME)) {
+		pr_err("%s: BAR %d of %s is in use, see /proc/iomem\n", range_name(config),
+		       config->bar, pci_name(pdev));
+		pci_disable_device(pdev);
+		return -EBUSY;
+	}
+	range->backing = BUDDY_POOL_BACKING_PCI;
+	range->cache = config->cache;
+	if (!range->cache)
+		range->cache = pci_resource_flags(pdev, config->bar) & IORESOURCE_PREFETCH ?
+				       BUDDY_POOL_CACHE_WC : BUDDY_POOL_CACHE_UC;
+	range->pdev = pci_dev_get(pdev);
+	range->bar = config->bar;
+	range->start = pci_resource_start(pdev, config->bar);
+	range->size = config->size ?: pci_resource_len(pdev, config->bar);
+	return 0;
+}
+
+/*
+ * Both
+ */
+
+static void __iomem *map_range(const struct buddy_range *range)
+{
+	switch (range->cache) {
+	case BUDDY_POOL_CACHE_WB:
+		return ioremap_cache(range->start, range->size);
+	case BUDDY_POOL_CACHE_WC:
+		return ioremap_wc(range->start, range->size);
+	default:
+		return ioremap(range->start, range->size);
+	}
+}
+
+int buddy_range_claim(struct buddy_range *range, const struct buddy_pool_config *config)
+{
+	int err;
+
+	err = config->pdev ? claim_bar(range, config) : claim_phys(range, config);
+	if (err)
+		return err;
+	range->io = map_range(range);
+	if (!range->io) {
+		pr_err("%s: no address space to map %llu bytes\n", range_name(config),
+		       range->size);
+		buddy_range_release(range);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void buddy_range_release(struct buddy_range *range)
+{
+	if (range->io)
+		iounmap(range->io);
+	if (range->resource)
+		release_mem_region(range->start, resource_size(range->resource));
+	if (range->pdev) {
+		pci_release_region(range->pdev, range->bar);
+		pci_disable_device(range->pdev);
+		pci_dev_put(range->pdev);
+	}
+	*range = (struct buddy_range){ };
+}
+
+/*
+ * Zero [offset, offset + length), which lies in the range, as user space will
+ * see it. Returns 0, or -EINTR if a fatal signal arrives.
+ */
+int buddy_range_zero(const struct buddy_range *range, u64 offset, u64 length)
+{
+	u64 done, step;
+
+	for (done = 0; done < length; done += step) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		step = min_t(u64, length - done, SZ_1M);
+		memset_io(range->io + offset + done, 0, step);
+		cond_resched();
+	}
+	/* Out of the write-combining buffers before anybody else looks */
+	wmb();
+	return 0;
+}
+
+void buddy_range_set_prot(const struct buddy_range *range, struct vm_area_struct *vma)
+{
+	switch (range->cache) {
+	case BUDDY_POOL_CACHE_WB:
+		break;
+	case BUDDY_POOL_CACHE_WC:
+		vma->vm_page_prot = pgprot_writecombine(vma->vm_page_prot);
+		break;
+	default:
+		vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
+	}
+}
+
+/* For the log: where the range is, and what it is part of */
+const char *buddy_range_describe(const struct buddy_range *range, char *text, size_t size)
+{
+	u64 last = range->start + range->size - 1;
+	const struct resource *parent = range->resource ? range->resource->parent : NULL;
+
+	if (range->pdev)
+		scnprintf(text, size, "of %s BAR %d", pci_name(range->pdev), range->bar);
+	else
+		scnprintf(text, size, "at [mem %#llx-%#llx] (%s)", range->start, last,
+			  parent && parent->name ? parent->name : "unclaimed");
+	return text;
+}
