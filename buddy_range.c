@@ -212,7 +212,7 @@ static void __iomem *map_range(const struct buddy_range *range)
 {
 	switch (range->cache) {
 	case BUDDY_POOL_CACHE_WB:
-		return ioremap_cache(range->start, range->size);
+		return (void __force __iomem *)memremap(range->start, range->size, MEMREMAP_WB);
 	case BUDDY_POOL_CACHE_WC:
 		return ioremap_wc(range->start, range->size);
 	default:
@@ -239,8 +239,9 @@ int buddy_range_claim(struct buddy_range *range, const struct buddy_pool_config 
 
 void buddy_range_release(struct buddy_range *range)
 {
+	/* Undoes ioremap() as well */
 	if (range->io)
-		iounmap(range->io);
+		memunmap((void __force *)range->io);
 	if (range->resource)
 		release_mem_region(range->start, resource_size(range->resource));
 	if (range->pdev) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The life of a block: get, map, write, read, free; and what a double free says. */
+/* The life of a block: get, map, write, read, free. Arguments: node, bytes. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -21,6 +22,7 @@ int main(int argc, char **argv)
 	struct buddy_pool_alloc block = { .size = sizeof(block), .length = 65536 };
 	struct buddy_pool_free free_req = { .size = sizeof(free_req) };
 	volatile __u32 *p;
+	size_t last;
 	int fd = open(argc > 1 ? argv[1] : "/dev/buddy_pool/pool0", O_RDWR | O_CLOEXEC);
 
 	if (fd < 0)
@@ -29,6 +31,8 @@ int main(int argc, char **argv)
 		return fail("BUDDY_POOL_INFO");
 	printf("%s: %llu bytes in blocks of %llu\n", info.name, info.length, info.min_block);
 
+	if (argc > 2)
+		block.length = strtoull(argv[2], NULL, 0);
 	if (ioctl(fd, BUDDY_POOL_ALLOC, &block))
 		return fail("BUDDY_POOL_ALLOC");
 	printf("handle %u: %llu bytes at offset %#llx\n", block.handle, block.granted,
@@ -37,9 +41,10 @@ int main(int argc, char **argv)
 	p = mmap(NULL, block.granted, PROT_READ | PROT_WRITE, MAP_SHARED, fd, block.map_offset);
 	if (p == MAP_FAILED)
 		return fail("mmap");
-	printf("new blocks are zero: %#x\n", p[1000]);
-	p[1000] = 0xcafe;
-	printf("wrote 0xcafe, read %#x\n", p[1000]);
+	last = block.granted / sizeof(*p) - 1;
+	p[0] = 0xcafe;
+	p[last] = 0xbeef;
+	printf("wrote 0xcafe and 0xbeef, read %#x and %#x\n", p[0], p[last]);
 	munmap((void *)p, block.granted);
 
 	free_req.handle = block.handle;
