@@ -73,8 +73,6 @@ union buddy_ucmd {
 	struct buddy_pool_extents extents;
 };
 
-static struct kmem_cache *block_cache;
-
 /*
  * Nodes
  */
@@ -97,7 +95,7 @@ static void free_block(struct buddy_block *block)
 	struct buddy_node *node = block->node;
 
 	buddy_pool_free(node->pool, node->base + block->offset, NULL);
-	kmem_cache_free(block_cache, block);
+	kfree(block);
 }
 
 /* Drop a mapping's reference; the last one frees a block that was held. */
@@ -268,14 +266,14 @@ static struct buddy_block *alloc_block(struct buddy_node *node, struct buddy_poo
 		alloc->reason = BUDDY_POOL_REASON_LABEL;
 	if (alloc->reason)
 		return ERR_PTR(-EINVAL);
-	block = kmem_cache_zalloc(block_cache, GFP_KERNEL_ACCOUNT);
+	block = kzalloc(sizeof(*block), GFP_KERNEL_ACCOUNT);
 	if (!block)
 		return ERR_PTR(-ENOMEM);
 	err = buddy_pool_alloc(node->pool, &request, &result);
 	if (err) {
 		alloc->reason = result.reason;
 		alloc->largest = err == -ENOSPC ? result.largest : 0;
-		kmem_cache_free(block_cache, block);
+		kfree(block);
 		return ERR_PTR(err);
 	}
 	refcount_set(&block->ref, 1);
@@ -392,15 +390,12 @@ static void look_at_extent(struct buddy_file *file, u64 at, struct buddy_pool_ex
 {
 	u64 base = file->node->base;
 	u64 start;
-	int used;
 
 	guard(mutex)(&file->lock);
-	used = buddy_pool_query(file->node->pool, base + at, &start, &extent->length);
+	extent->state = buddy_pool_query(file->node->pool, base + at, &start, &extent->length);
 	extent->offset = start - base;
-	extent->state = BUDDY_POOL_STATE_FREE;
-	if (used)
-		extent->state = find_block(file, at) ? BUDDY_POOL_STATE_OWN :
-						       BUDDY_POOL_STATE_USED;
+	if (extent->state == BUDDY_POOL_STATE_USED && find_block(file, at))
+		extent->state = BUDDY_POOL_STATE_OWN;
 }
 
 #define MAX_EXTENTS	65536
@@ -454,22 +449,22 @@ struct buddy_ioctl {
 		    size_t size);
 };
 
-#define BUDDY_IOCTL(_cmd, _call, _struct, _last, _writes)				\
-	[_IOC_NR(_cmd)] = {								\
-		.cmd = (_cmd),								\
-		.size = sizeof(_struct) + BUILD_BUG_ON_ZERO(sizeof(_struct) >		\
-							    sizeof(union buddy_ucmd)),	\
-		.min_size = offsetofend(_struct, _last),				\
+#define BUDDY_IOCTL(_name, _call, _struct, _last, _writes)				\
+	[_IOC_NR(BUDDY_POOL_##_name)] = {						\
+		.cmd = BUDDY_POOL_##_name,						\
+		.size = sizeof(struct _struct) +					\
+			BUILD_BUG_ON_ZERO(sizeof(struct _struct) > sizeof(union buddy_ucmd)), \
+		.min_size = offsetofend(struct _struct, _last),				\
 		.writes = (_writes),							\
 		.call = (_call),							\
 	}
 
 static const struct buddy_ioctl ioctls[] = {
-	BUDDY_IOCTL(BUDDY_POOL_INFO, do_info, struct buddy_pool_info, name, false),
-	BUDDY_IOCTL(BUDDY_POOL_ALLOC, do_alloc, struct buddy_pool_alloc, largest, true),
-	BUDDY_IOCTL(BUDDY_POOL_FREE, do_free, struct buddy_pool_free, reason, true),
-	BUDDY_IOCTL(BUDDY_POOL_STATS, do_stats, struct buddy_pool_stats, free_blocks, false),
-	BUDDY_IOCTL(BUDDY_POOL_EXTENTS, do_extents, struct buddy_pool_extents, next, false),
+	BUDDY_IOCTL(INFO, do_info, buddy_pool_info, name, false),
+	BUDDY_IOCTL(ALLOC, do_alloc, buddy_pool_alloc, largest, true),
+	BUDDY_IOCTL(FREE, do_free, buddy_pool_free, reason, true),
+	BUDDY_IOCTL(STATS, do_stats, buddy_pool_stats, free_blocks, false),
+	BUDDY_IOCTL(EXTENTS, do_extents, buddy_pool_extents, next, false),
 };
 
 static long buddy_file_ioctl(struct file *filp, unsigned int cmd, unsigned long argument)
@@ -665,15 +660,4 @@ void buddy_node_destroy(struct buddy_node *node)
 {
 	misc_deregister(&node->misc);
 	kref_put(&node->ref, release_node);
-}
-
-int buddy_chardev_init(void)
-{
-	block_cache = KMEM_CACHE(buddy_block, SLAB_ACCOUNT);
-	return block_cache ? 0 : -ENOMEM;
-}
-
-void buddy_chardev_exit(void)
-{
-	kmem_cache_destroy(block_cache);
 }

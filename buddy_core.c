@@ -158,6 +158,12 @@ static inline u64 free_blocks(u64 word, unsigned int r)
 	return ~word & aligned_positions[r];
 }
 
+/* Of the free @blocks of order @r, those whose buddy is free too, by their parent */
+static inline u64 free_parents(u64 blocks, unsigned int r)
+{
+	return blocks & (blocks >> (1 << r)) & aligned_positions[r + 1];
+}
+
 /* The starts of the maximal free blocks of exactly order @r in @word */
 static inline u64 maximal_blocks(u64 word, unsigned int r)
 {
@@ -166,7 +172,7 @@ static inline u64 maximal_blocks(u64 word, unsigned int r)
 
 	if (r == 6)
 		return blocks;
-	parents = blocks & blocks >> (1 << r) & aligned_positions[r + 1];
+	parents = free_parents(blocks, r);
 	return blocks & ~(parents | parents << (1 << r));
 }
 
@@ -178,7 +184,7 @@ static u64 orders_in(u64 word)
 	unsigned int r;
 
 	for (r = 0; r < 6; r++) {
-		u64 parents = blocks & blocks >> (1 << r) & aligned_positions[r + 1];
+		u64 parents = free_parents(blocks, r);
 
 		orders |= (u64)!!(blocks & ~(parents | parents << (1 << r))) << r;
 		blocks = parents;
@@ -313,7 +319,7 @@ static bool leaf_holds_free(const struct buddy_core *core, u64 i)
 {
 	const u64 *node = node_at(core, 1, i >> 6);
 
-	return (node[0] | node[1] | node[2] | node[3] | node[4] | node[5]) >> (i & 63) & 1;
+	return ((node[0] | node[1] | node[2] | node[3] | node[4] | node[5]) >> (i & 63)) & 1;
 }
 
 /* Order of the maximal free block around @index, whose start goes to @start; or -1 */
@@ -322,7 +328,7 @@ static int block_around(const struct buddy_core *core, u64 index, u64 *start)
 	unsigned int level;
 
 	for (level = core->top;; level--) {
-		unsigned int p = index >> 6 * level & 63;
+		unsigned int p = (index >> 6 * level) & 63;
 		u64 i = index >> 6 * level >> 6;
 		u64 word = *word_at(core, level, i);
 

@@ -23,6 +23,7 @@
 #ifndef BUDDY_CORE_H
 #define BUDDY_CORE_H
 
+#include <linux/bits.h>
 #include <linux/types.h>
 
 /* Six node levels above the leaves: 64^7 = 2^42 blocks. */
@@ -55,7 +56,6 @@
  * @merged: blocks that vanished into a larger one, likewise
  */
 struct buddy_core {
-	/* private: */
 	u64 first;
 	u64 end;
 	u64 nr_free;
@@ -71,7 +71,7 @@ struct buddy_core {
 };
 
 /* Placement modifiers of a request. */
-#define BUDDY_CORE_TOP_DOWN	(1U << 0)	/* highest index, not lowest */
+#define BUDDY_CORE_TOP_DOWN	BIT(0)	/* highest index, not lowest */
 
 /**
  * struct buddy_core_request - what buddy_core_alloc() shall find

@@ -103,7 +103,5 @@ enum buddy_zero {
 
 struct buddy_node *buddy_node_create(struct buddy_pool *pool, enum buddy_zero zero);
 void buddy_node_destroy(struct buddy_node *node);
-int buddy_chardev_init(void);
-void buddy_chardev_exit(void);
 
 #endif

@@ -300,21 +300,12 @@ static int add_pools(void)
 
 static int __init buddy_pool_init(void)
 {
-	int err;
-
-	err = buddy_chardev_init();
-	if (err)
-		return err;
-	err = add_pools();
-	if (err)
-		buddy_chardev_exit();
-	return err;
+	return add_pools();
 }
 
 static void __exit buddy_pool_exit(void)
 {
 	remove_pools();
-	buddy_chardev_exit();
 }
 
 module_init(buddy_pool_init);

@@ -27,6 +27,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/overflow.h>
+#include <linux/rbtree.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
@@ -59,14 +60,22 @@ struct buddy_pool {
 	u64 bad_free[BUDDY_POOL_REASON_RESERVED + 1];
 	u64 held;			/* bytes */
 	u64 reserved;			/* bytes */
-	u64 nr_reserved;		/* ranges */
-	u64 least_free;			/* in blocks */
+	u64 nr_reserved;		/* ranges that exist */
+	struct rb_root reservations;	/* by index */
+	u64 peak;			/* bytes */
 
 	struct kref ref;
 	struct list_head link;		/* pool_list_lock */
 	void *metadata;
 	struct buddy_range range;
 	char name[BUDDY_POOL_NAME_LEN];
+};
+
+/* An allocation of the core that no free takes back, but unreserve only */
+struct buddy_reservation {
+	struct rb_node link;
+	u64 index;
+	u64 nr;
 };
 
 static LIST_HEAD(pool_list);
@@ -89,6 +98,18 @@ static u64 address_to_index(const struct buddy_pool *pool, u64 address)
 static bool in_pool(const struct buddy_pool *pool, u64 address)
 {
 	return address >= pool->base && address - pool->base < pool->size;
+}
+
+/* In blocks that exist */
+static u64 bytes_taken(const struct buddy_pool *pool)
+{
+	return pool->size - (pool->core.nr_free << pool->shift) - pool->reserved;
+}
+
+/* Allocations that exist; reservations are no allocs */
+static u64 nr_blocks(const struct buddy_pool *pool)
+{
+	return pool->allocs - pool->out_of_space - pool->frees;
 }
 
 /*
@@ -213,7 +234,7 @@ static void count_granted(struct buddy_pool *pool, u64 size, u64 nr)
 {
 	pool->requested += size;
 	pool->granted += nr << pool->shift;
-	pool->least_free = min(pool->least_free, pool->core.nr_free);
+	pool->peak = max(pool->peak, bytes_taken(pool));
 }
 
 static void explain_no_space(struct buddy_pool *pool, const struct buddy_core_request *core,
@@ -289,6 +310,98 @@ int buddy_pool_alloc(struct buddy_pool *pool, const struct buddy_pool_request *r
 }
 EXPORT_SYMBOL_GPL(buddy_pool_alloc);
 
+/*
+ * Reservations
+ */
+
+static int compare_reservation(const void *key, const struct rb_node *link)
+{
+	u64 index = rb_entry(link, struct buddy_reservation, link)->index;
+	u64 wanted = *(const u64 *)key;
+
+	return wanted < index ? -1 : wanted > index;
+}
+
+static bool reservation_is_before(struct rb_node *a, const struct rb_node *b)
+{
+	return rb_entry(a, struct buddy_reservation, link)->index <
+	       rb_entry(b, struct buddy_reservation, link)->index;
+}
+
+/* The reservation that starts at @index, or NULL */
+static struct buddy_reservation *find_reservation(const struct buddy_pool *pool, u64 index)
+{
+	struct rb_node *link;
+
+	lockdep_assert_held(&pool->lock);
+	if (likely(!pool->nr_reserved))
+		return NULL;
+	link = rb_find(&index, &pool->reservations, compare_reservation);
+	return link ? rb_entry(link, struct buddy_reservation, link) : NULL;
+}
+
+static bool is_whole_blocks(const struct buddy_pool *pool, u64 address, u64 size)
+{
+	return !(((address - pool->origin) | size) & ((1ULL << pool->shift) - 1));
+}
+
+int buddy_pool_reserve(struct buddy_pool *pool, u64 address, u64 size)
+{
+	struct buddy_reservation *reservation;
+	int err;
+
+	if (!size || !is_whole_blocks(pool, address, size))
+		return -EINVAL;
+	if (!in_pool(pool, address) || size > pool->size - (address - pool->base))
+		return -ERANGE;
+	reservation = kmalloc(sizeof(*reservation), GFP_KERNEL);
+	if (!reservation)
+		return -ENOMEM;
+	reservation->index = address_to_index(pool, address);
+	reservation->nr = size >> pool->shift;
+	scoped_guard(spinlock_irqsave, &pool->lock) {
+		err = buddy_core_alloc_at(&pool->core, reservation->index, reservation->nr);
+		if (!err) {
+			rb_add(&reservation->link, &pool->reservations, reservation_is_before);
+			pool->nr_reserved++;
+			pool->reserved += size;
+		}
+	}
+	if (err)
+		kfree(reservation);
+	return err ? -EBUSY : 0;
+}
+EXPORT_SYMBOL_GPL(buddy_pool_reserve);
+
+int buddy_pool_unreserve(struct buddy_pool *pool, u64 address, u64 size)
+{
+	struct buddy_reservation *reservation = NULL;
+	u64 nr;
+
+	if (!in_pool(pool, address) || !is_whole_blocks(pool, address, size))
+		return -ENOENT;
+	scoped_guard(spinlock_irqsave, &pool->lock) {
+		reservation = find_reservation(pool, address_to_index(pool, address));
+		if (reservation && reservation->nr == size >> pool->shift) {
+			rb_erase(&reservation->link, &pool->reservations);
+			buddy_core_free(&pool->core, reservation->index, &nr);
+			pool->nr_reserved--;
+			pool->reserved -= size;
+		} else {
+			reservation = NULL;
+		}
+	}
+	if (!reservation)
+		return -ENOENT;
+	kfree(reservation);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(buddy_pool_unreserve);
+
+/*
+ * Frees
+ */
+
 static int refuse_free(struct buddy_pool *pool, int err, enum buddy_pool_reason why,
 		       enum buddy_pool_reason *reason)
 {
@@ -308,6 +421,8 @@ int buddy_pool_free(struct buddy_pool *pool, u64 address, enum buddy_pool_reason
 		return refuse_free(pool, -ERANGE, BUDDY_POOL_REASON_OUT_OF_RANGE, reason);
 	if ((address - pool->origin) & ((1ULL << pool->shift) - 1))
 		return refuse_free(pool, -EINVAL, BUDDY_POOL_REASON_MISALIGNED, reason);
+	if (find_reservation(pool, address_to_index(pool, address)))
+		return refuse_free(pool, -ENOENT, BUDDY_POOL_REASON_RESERVED, reason);
 	err = buddy_core_free(&pool->core, address_to_index(pool, address), &nr);
 	if (err == -ENOENT)
 		return refuse_free(pool, err, BUDDY_POOL_REASON_NOT_ALLOCATED, reason);
@@ -334,7 +449,10 @@ int buddy_pool_query(struct buddy_pool *pool, u64 address, u64 *start, u64 *size
 	buddy_core_query(&pool->core, address_to_index(pool, address), &extent);
 	*start = index_to_address(pool, extent.start);
 	*size = extent.nr << pool->shift;
-	return extent.kind != BUDDY_CORE_FREE;
+	if (extent.kind == BUDDY_CORE_FREE)
+		return BUDDY_POOL_STATE_FREE;
+	return find_reservation(pool, extent.start) ? BUDDY_POOL_STATE_RESERVED :
+						      BUDDY_POOL_STATE_USED;
 }
 EXPORT_SYMBOL_GPL(buddy_pool_query);
 
@@ -357,23 +475,21 @@ void buddy_pool_usage(struct buddy_pool *pool, struct buddy_pool_usage *usage)
 {
 	struct buddy_core_stats stats;
 	unsigned int r;
-	u64 taken;
 
 	memset(usage, 0, sizeof(*usage));
 	usage->nr_orders = pool->max_order + 1;
 	guard(spinlock_irqsave)(&pool->lock);
 	usage->size = pool->size;
 	usage->free = pool->core.nr_free << pool->shift;
-	taken = pool->size - usage->free - pool->reserved;
 	usage->held = pool->held;
 	usage->reserved = pool->reserved;
-	usage->used = taken - pool->held;
-	usage->peak = pool->size - (pool->least_free << pool->shift);
+	usage->used = bytes_taken(pool) - pool->held;
+	usage->peak = pool->peak;
 	usage->requested = pool->requested;
 	usage->granted = pool->granted;
 	usage->allocs = pool->allocs;
 	usage->frees = pool->frees;
-	usage->nr_blocks = pool->allocs - pool->out_of_space - pool->frees - pool->nr_reserved;
+	usage->nr_blocks = nr_blocks(pool);
 	usage->out_of_space = pool->out_of_space;
 	usage->oversize = pool->oversize;
 	usage->undersize = pool->undersize;
@@ -508,7 +624,6 @@ static int init_core(struct buddy_pool *pool)
 		return -ENOMEM;
 	}
 	buddy_core_init(&pool->core, first, nr, pool->metadata);
-	pool->least_free = nr;
 	return 0;
 }
 
@@ -584,16 +699,25 @@ free_pool:
 }
 EXPORT_SYMBOL_GPL(buddy_pool_create);
 
+static void free_reservations(struct buddy_pool *pool)
+{
+	struct buddy_reservation *reservation, *next;
+
+	rbtree_postorder_for_each_entry_safe(reservation, next, &pool->reservations, link)
+		kfree(reservation);
+}
+
 static void destroy_pool(struct kref *ref)
 {
 	struct buddy_pool *pool = container_of(ref, struct buddy_pool, ref);
-	u64 nr = pool->allocs - pool->out_of_space - pool->frees - pool->nr_reserved;
+	u64 nr = nr_blocks(pool);
 
 	list_del(&pool->link);
 	mutex_unlock(&pool_list_lock);
 	if (nr)
 		pr_warn("%s: destroyed with %llu blocks still allocated\n", pool->name, nr);
 	buddy_range_release(&pool->range);
+	free_reservations(pool);
 	vfree(pool->metadata);
 	kvfree(pool);
 }

@@ -244,20 +244,52 @@ int buddy_pool_free(struct buddy_pool *pool, u64 address, enum buddy_pool_reason
 void buddy_pool_usage(struct buddy_pool *pool, struct buddy_pool_usage *usage);
 
 /**
- * buddy_pool_query() - find the block or free block around an address
+ * buddy_pool_query() - find the block, free block or reserved range at an address
  * @pool: the pool
- * @address: any address
+ * @address: any address, also inside a block
  * @start: set to where it starts
  * @size: set to its size in bytes
  *
  * Context: Any context but NMI. Takes and releases a spinlock with interrupts
  *	disabled.
  * Return:
- * * 1: allocated
- * * 0: free
+ * * BUDDY_POOL_STATE_FREE: in a maximal free block
+ * * BUDDY_POOL_STATE_USED: in an allocated block
+ * * BUDDY_POOL_STATE_RESERVED: in a reserved range
  * * -ERANGE: outside the pool
  */
 int buddy_pool_query(struct buddy_pool *pool, u64 address, u64 *start, u64 *size);
+
+/**
+ * buddy_pool_reserve() - withdraw a range, so that it is never handed out
+ * @pool: the pool
+ * @address: first address, a whole number of min blocks from the pool's base
+ * @size: bytes, a multiple of the min block
+ *
+ * For bad memory, or what firmware keeps for itself. All of it must be free.
+ *
+ * Context: Process context. May sleep.
+ * Return:
+ * * 0
+ * * -EINVAL: @address or @size is misaligned, or @size is 0
+ * * -ERANGE: not all of it is in the pool
+ * * -EBUSY: not all of it is free
+ * * -ENOMEM: out of kernel memory
+ */
+int buddy_pool_reserve(struct buddy_pool *pool, u64 address, u64 size);
+
+/**
+ * buddy_pool_unreserve() - give a reserved range back to the pool
+ * @pool: the pool
+ * @address: as it was reserved
+ * @size: as it was reserved
+ *
+ * Context: Process context.
+ * Return:
+ * * 0
+ * * -ENOENT: no range was reserved with just these values
+ */
+int buddy_pool_unreserve(struct buddy_pool *pool, u64 address, u64 size);
 
 /**
  * buddy_pool_block_size() - size of the power-of-two block that holds a request

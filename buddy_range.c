@@ -212,7 +212,8 @@ static void __iomem *map_range(const struct buddy_range *range)
 {
 	switch (range->cache) {
 	case BUDDY_POOL_CACHE_WB:
-		return (void __force __iomem *)memremap(range->start, range->size, MEMREMAP_WB);
+		return (void __force __iomem *)memremap(range->start, range->size,
+							MEMREMAP_WB);
 	case BUDDY_POOL_CACHE_WC:
 		return ioremap_wc(range->start, range->size);
 	default:

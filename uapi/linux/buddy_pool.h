@@ -229,7 +229,8 @@ struct buddy_pool_stats {
 enum buddy_pool_state {
 	BUDDY_POOL_STATE_FREE = 1,	/* a maximal free block */
 	BUDDY_POOL_STATE_USED = 2,	/* a block that somebody has */
-	BUDDY_POOL_STATE_OWN = 3	/* a block of this open file */
+	BUDDY_POOL_STATE_OWN = 3,	/* a block of this open file */
+	BUDDY_POOL_STATE_RESERVED = 4	/* a range that is withdrawn */
 };
 
 /**
