@@ -29,6 +29,7 @@
 #include <linux/mutex.h>
 #include <linux/rbtree.h>
 #include <linux/refcount.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/xarray.h>
@@ -467,6 +468,9 @@ static const struct buddy_ioctl ioctls[] = {
 	BUDDY_IOCTL(EXTENTS, do_extents, buddy_pool_extents, next, false),
 };
 
+/* Of all versions to come; bounds the check for zeros behind what we know. */
+#define MAX_STRUCT_SIZE	SZ_64K
+
 static long buddy_file_ioctl(struct file *filp, unsigned int cmd, unsigned long argument)
 {
 	struct buddy_file *file = filp->private_data;
@@ -484,8 +488,10 @@ static long buddy_file_ioctl(struct file *filp, unsigned int cmd, unsigned long 
 		return -EBADF;
 	if (get_user(size, (u32 __user *)arg))
 		return -EFAULT;
-	if (size < ioctl->min_size || size > PAGE_SIZE)
-		return size < ioctl->min_size ? -EINVAL : -E2BIG;
+	if (size < ioctl->min_size)
+		return -EINVAL;
+	if (size > MAX_STRUCT_SIZE)
+		return -E2BIG;
 	err = copy_struct_from_user(&ucmd, ioctl->size, arg, size);
 	if (err)
 		return err;

@@ -161,11 +161,12 @@ static struct pci_dev *parse_device(const char *text)
 {
 	unsigned int domain, bus, slot, function;
 	struct pci_dev *pdev;
-	char form[16] = "";
+	char form[16] = "?";
 
-	if (sscanf(text, "%4x:%2x:%2x.%1u", &domain, &bus, &slot, &function) == 4)
+	if (sscanf(text, "%4x:%2x:%2x.%1u", &domain, &bus, &slot, &function) == 4 &&
+	    slot <= 0x1f && function <= 7)
 		scnprintf(form, sizeof(form), "%04x:%02x:%02x.%u", domain, bus, slot, function);
-	if (strcasecmp(form, text) || slot > 0x1f || function > 7) {
+	if (strcasecmp(form, text)) {
 		pr_err("pci=%.20s is no PCI device, such as 0000:03:00.0\n", text);
 		return ERR_PTR(-EINVAL);
 	}
