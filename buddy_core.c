@@ -907,18 +907,26 @@ static void keep_longer(const struct buddy_core *core, u64 start, u64 end, u64 f
 	}
 }
 
-/* The orders of which a block must be in the longest run: a quarter of it is one */
-static u64 orders_of_largest(const struct buddy_core *core, u64 start, u64 end)
+/*
+ * The orders of which a block must be in the longest run: a quarter of it is
+ * one. Keeps the run around the largest block of the window, so that no run that
+ * is left out for want of time can be four times as long as the result.
+ */
+static u64 orders_of_largest(const struct buddy_core *core, u64 start, u64 end,
+			     struct buddy_core_extent *best)
 {
 	u64 orders = core->avail;
-	u64 block;
+	u64 block, to;
 
 	while (orders) {
 		unsigned int q = fls64(orders) - 1;
 
 		if (find_block(core, start, 1ULL << q, false, &block) >= 0 &&
-		    block < end && end - block >= 1ULL << q)
+		    block < end && end - block >= 1ULL << q) {
+			to = block + (1ULL << q);
+			keep_longer(core, start, end, block, &to, best);
 			return core->avail & (~0ULL << (max(q, 2U) - 2));
+		}
 		orders &= ~(1ULL << q);
 	}
 	return 0;
@@ -937,7 +945,7 @@ u64 buddy_core_largest(const struct buddy_core *core, u64 start, u64 end, u64 *r
 		if (order >= 0)
 			keep_longer(core, start, end, from, &to, &best);
 	}
-	orders = orders_of_largest(core, start, end);
+	orders = orders_of_largest(core, start, end, &best);
 	for (i = 0, to = start; i < BUDDY_CORE_SEARCH_RUNS; i++) {
 		order = find_block(core, to, orders, false, &from);
 		if (order < 0 || from >= end)
