@@ -192,6 +192,22 @@ static u64 orders_in(u64 word)
 	return orders | blocks << 6;
 }
 
+/* The orders in [from, to), to <= 6, of which @word holds no maximal free block */
+static inline u64 orders_missing(u64 word, unsigned int from, unsigned int to)
+{
+	u64 blocks = free_blocks(word, from);
+	u64 missing = 0;
+	unsigned int r;
+
+	for (r = from; r < to; r++) {
+		u64 parents = free_parents(blocks, r);
+
+		missing |= (u64)!(blocks & ~(parents | parents << (1 << r))) << r;
+		blocks = parents;
+	}
+	return missing;
+}
+
 /* Order of the maximal free block around free position @p of @word */
 static inline unsigned int order_around(u64 word, unsigned int p)
 {
@@ -215,7 +231,7 @@ static inline unsigned int order_around(u64 word, unsigned int p)
  * Word @i of @level has got its first maximal free blocks of the orders
  * @gained, and has no more of the orders @lost: tell its ancestors.
  */
-static void propagate(struct buddy_core *core, unsigned int level, u64 i, u64 gained, u64 lost)
+static noinline void propagate(struct buddy_core *core, unsigned int level, u64 i, u64 gained, u64 lost)
 {
 	for (; level < core->top && (gained | lost); i >>= 6) {
 		u64 *node = node_at(core, ++level, i >> 6);
@@ -239,6 +255,29 @@ static void propagate(struct buddy_core *core, unsigned int level, u64 i, u64 ga
 	}
 	core->avail |= gained;
 	core->avail &= ~lost;
+}
+
+/* propagate() for a leaf, which nearly always ends at the first node */
+static inline void propagate_leaf(struct buddy_core *core, u64 i, u64 gained, u64 lost)
+{
+	u64 *node = node_at(core, 1, i >> 6);
+	u64 bit = 1ULL << (i & 63);
+	u64 first = 0, last = 0;
+
+	for (; gained; gained &= gained - 1) {
+		unsigned int q = __ffs64(gained);
+
+		first |= (u64)!node[q] << q;
+		node[q] |= bit;
+	}
+	for (; lost; lost &= lost - 1) {
+		unsigned int q = __ffs64(lost);
+
+		node[q] &= ~bit;
+		last |= (u64)!node[q] << q;
+	}
+	if (unlikely(first | last))
+		propagate(core, 1, i >> 6, first, last);
 }
 
 /*
@@ -350,7 +389,7 @@ static int block_around(const struct buddy_core *core, u64 index, u64 *start)
  * Length of the allocation whose head is at @index. How it is kept is told at
  * the top of this file.
  */
-static u64 extent_of(const struct buddy_core *core, u64 index)
+static inline u64 extent_of(const struct buddy_core *core, u64 index)
 {
 	const struct buddy_leaf *leaf = leaf_at(core, index >> 6);
 	unsigned int p = index & 63;
@@ -499,7 +538,7 @@ static void widen_run(const struct buddy_core *core, u64 *start, u64 *end)
  */
 
 /* Add one to each of @orders, in the difference form of struct buddy_core */
-static void count_orders(s64 *differences, u64 orders)
+static inline void count_orders(s64 *differences, u64 orders)
 {
 	u64 edges;
 
@@ -546,7 +585,7 @@ static unsigned int nr_blocks_of_run(u64 start, u64 end)
  */
 
 /* Record that an allocation of @nr blocks starts at @start */
-static void set_extent(struct buddy_core *core, u64 start, u64 nr)
+static inline void set_extent(struct buddy_core *core, u64 start, u64 nr)
 {
 	struct buddy_leaf *leaf = leaf_at(core, start >> 6);
 	unsigned int p = start & 63;
@@ -558,7 +597,7 @@ static void set_extent(struct buddy_core *core, u64 start, u64 nr)
 		leaf_at(core, (start >> 6) + 1)->used = (nr - (64 - p)) << 1;
 }
 
-static void clear_extent(struct buddy_core *core, u64 start, u64 nr)
+static inline void clear_extent(struct buddy_core *core, u64 start, u64 nr)
 {
 	struct buddy_leaf *leaf = leaf_at(core, start >> 6);
 	unsigned int p = start & 63;
@@ -568,6 +607,24 @@ static void clear_extent(struct buddy_core *core, u64 start, u64 nr)
 		leaf->used = 0;
 	else if (p && p + nr >= 128)
 		leaf_at(core, (start >> 6) + 1)->used = 0;
+}
+
+/* An allocation takes @nr blocks of a maximal free block of order @q. */
+static inline void count_cut(struct buddy_core *core, unsigned int q, u64 nr)
+{
+	core->nr_free -= nr;
+	core->taken[q]++;
+	count_orders(core->split, (1ULL << q) - nr);
+	if (nr & (nr - 1))
+		core->nr_cut += hweight64(nr) - 1;
+}
+
+/* A block of order @k that was freed has merged into one of order @merged. */
+static inline void count_freed(struct buddy_core *core, unsigned int k, unsigned int merged)
+{
+	core->nr_free += 1ULL << k;
+	core->returned[merged]++;
+	count_orders(core->merged, orders_between(k, merged));
 }
 
 /*
@@ -582,10 +639,7 @@ static u64 cut_block(struct buddy_core *core, unsigned int level, u64 i, unsigne
 	u64 lost = (u64)last << q;
 	u64 rest = nr;
 
-	core->taken[q]++;
-	count_orders(core->split, left);
-	core->nr_cut += hweight64(nr);
-	core->nr_free -= nr;
+	count_cut(core, q, nr);
 	for (;;) {
 		unsigned int shift = 6 * level;
 		u64 whole = rest >> shift;
@@ -605,8 +659,24 @@ static u64 cut_block(struct buddy_core *core, unsigned int level, u64 i, unsigne
 	return start;
 }
 
+/* Likewise of a block that lies within leaf @i, which is where most are */
+static inline u64 cut_in_leaf(struct buddy_core *core, u64 i, unsigned int q, u64 nr)
+{
+	struct buddy_leaf *leaf = leaf_at(core, i);
+	u64 blocks = maximal_blocks(leaf->used, q);
+	unsigned int p = __ffs64(blocks);
+	u64 last = !(blocks & (blocks - 1));
+
+	leaf->used |= low_bits(nr) << p;
+	leaf->head |= 1ULL << p;
+	count_cut(core, q, nr);
+	propagate_leaf(core, i, (1ULL << q) - nr, last << q);
+	return i << 6 | p;
+}
+
 /* The lowest of the smallest maximal free blocks of order @order or more */
-static int alloc_best_fit(struct buddy_core *core, u64 nr, unsigned int order, u64 *index)
+static inline int alloc_best_fit(struct buddy_core *core, u64 nr, unsigned int order,
+				 u64 *index)
 {
 	u64 orders = core->avail >> order;
 	unsigned int level, q;
@@ -618,6 +688,10 @@ static int alloc_best_fit(struct buddy_core *core, u64 nr, unsigned int order, u
 	q = order + __ffs64(orders);
 	for (level = core->top; q < 6 * level; level--)
 		i = i << 6 | __ffs64(node_at(core, level, i)[q]);
+	if (likely(!level)) {
+		*index = cut_in_leaf(core, i, q, nr);
+		return 0;
+	}
 	blocks = maximal_blocks(*word_at(core, level, i), q - 6 * level);
 	*index = cut_block(core, level, i, __ffs64(blocks), q, !(blocks & (blocks - 1)), nr);
 	return 0;
@@ -638,9 +712,9 @@ static void take_run(struct buddy_core *core, u64 start, u64 nr)
 		count_orders(core->split, from - block);
 		if (to > end) {
 			count_orders(core->split, to - end);
-			core->nr_cut += nr_blocks_of_run(from, end);
+			core->nr_cut += nr_blocks_of_run(from, end) - 1;
 		} else {
-			core->nr_cut += nr_blocks_of_run(from, to);
+			core->nr_cut += nr_blocks_of_run(from, to) - 1;
 		}
 	}
 	core->nr_free -= nr;
@@ -649,17 +723,15 @@ static void take_run(struct buddy_core *core, u64 start, u64 nr)
 }
 
 /*
- * Free a whole block of order @k: 2^@r positions from @p on in word @i of
- * @level. Merging goes on upwards as long as a word becomes entirely free.
+ * Free a whole block: 2^@r positions from @p on in word @i of @level. Merging
+ * goes on upwards as long as a word becomes entirely free.
  */
 static void free_block(struct buddy_core *core, unsigned int level, u64 i, unsigned int p,
 		       unsigned int r)
 {
 	unsigned int merged, k = 6 * level + r;
-	u64 *word, gone;
+	u64 *word, missing;
 
-	core->nr_free += 1ULL << k;
-	core->nr_joined++;
 	for (;; level++) {
 		word = word_at(core, level, i);
 		*word &= ~(low_bits(1 << r) << p);
@@ -672,11 +744,25 @@ static void free_block(struct buddy_core *core, unsigned int level, u64 i, unsig
 		i >>= 6;
 		r = 0;
 	}
-	gone = orders_between(r, merged) & ~orders_in(*word);
-	propagate(core, level, i, 1ULL << (6 * level + merged), gone << 6 * level);
-	merged += 6 * level;
-	count_orders(core->merged, orders_between(k, merged));
-	core->returned[merged]++;
+	missing = orders_missing(*word, r, merged);
+	propagate(core, level, i, 1ULL << (6 * level + merged), missing << 6 * level);
+	count_freed(core, k, 6 * level + merged);
+}
+
+/* Likewise of a block of order @k < 6 at position @p of leaf @i */
+static inline void free_in_leaf(struct buddy_core *core, u64 i, unsigned int p, unsigned int k)
+{
+	struct buddy_leaf *leaf = leaf_at(core, i);
+	u64 used = leaf->used & ~(low_bits(1 << k) << p);
+	unsigned int merged = order_around(used, p);
+
+	if (unlikely(merged == 6)) {
+		free_block(core, 0, i, p, k);
+		return;
+	}
+	leaf->used = used;
+	propagate_leaf(core, i, 1ULL << merged, orders_missing(used, k, merged));
+	count_freed(core, k, merged);
 }
 
 static void free_run(struct buddy_core *core, u64 start, u64 nr)
@@ -694,9 +780,9 @@ static void free_run(struct buddy_core *core, u64 start, u64 nr)
 		count_orders(core->merged, at - block);
 		if (to > end) {
 			count_orders(core->merged, to - end);
-			core->nr_joined += nr_blocks_of_run(at, end);
+			core->nr_joined += nr_blocks_of_run(at, end) - 1;
 		} else {
-			core->nr_joined += nr_blocks_of_run(at, to);
+			core->nr_joined += nr_blocks_of_run(at, to) - 1;
 		}
 	}
 }
@@ -865,11 +951,15 @@ int buddy_core_free(struct buddy_core *core, u64 index, u64 *nr)
 		return block_around(core, index, &block) < 0 ? -EINVAL : -ENOENT;
 	*nr = extent_of(core, index);
 	clear_extent(core, index, *nr);
-	if (!is_block(index, *nr)) {
+	if (unlikely(!is_block(index, *nr))) {
 		free_run(core, index, *nr);
 		return 0;
 	}
 	k = order_of(*nr);
+	if (likely(k < 6)) {
+		free_in_leaf(core, index >> 6, index & 63, k);
+		return 0;
+	}
 	level = min(k / 6, core->top);
 	index >>= 6 * level;
 	free_block(core, level, index >> 6, index & 63, k - 6 * level);
@@ -982,8 +1072,8 @@ void buddy_core_stats(const struct buddy_core *core, struct buddy_core_stats *st
 	stats->merges = core->nr_joined;
 	for (o = 0; o < BUDDY_CORE_ORDERS; o++) {
 		order_stats(core, o, &split, &merged, &stats->order[o]);
-		stats->splits += split - core->taken[o];
-		stats->merges += merged - core->returned[o];
+		stats->splits += split;
+		stats->merges += merged;
 	}
 }
 
@@ -1134,8 +1224,11 @@ static bool allocation_is_sound(const struct buddy_core *core, u64 start, u64 nr
 	return true;
 }
 
-/* Do free blocks and allocations follow each other without a gap? */
-static bool pool_is_tiled(const struct buddy_core *core)
+/*
+ * Do free blocks and allocations follow each other without a gap? @nr_blocks:
+ * the blocks that allocations consist of
+ */
+static bool pool_is_tiled(const struct buddy_core *core, u64 *nr_blocks)
 {
 	u64 at, nr, block;
 	int order;
@@ -1153,6 +1246,7 @@ static bool pool_is_tiled(const struct buddy_core *core)
 		nr = extent_of(core, at);
 		if (!nr || nr > core->end - at || !allocation_is_sound(core, at, nr))
 			return false;
+		*nr_blocks += nr_blocks_of_run(at, at + nr);
 	}
 	return true;
 }
@@ -1206,6 +1300,7 @@ static bool counters_are_sound(const struct buddy_core *core)
 const char *buddy_core_check(const struct buddy_core *core)
 {
 	unsigned int level;
+	u64 nr_blocks = 0;
 	u64 orders, i;
 
 	for (level = 1; level <= core->top; level++)
@@ -1218,9 +1313,11 @@ const char *buddy_core_check(const struct buddy_core *core)
 		return "avail disagrees with the root";
 	if (!ends_are_sound(core))
 		return "what lies outside the pool is not marked used";
-	if (!pool_is_tiled(core))
+	if (!pool_is_tiled(core, &nr_blocks))
 		return "heads and extents disagree with used";
 	if (!counters_are_sound(core))
 		return "counters disagree with the free blocks";
+	if (core->nr_cut - core->nr_joined != nr_blocks)
+		return "counters disagree with the allocations";
 	return NULL;
 }
