@@ -1299,9 +1299,9 @@ static bool counters_are_sound(const struct buddy_core *core)
 
 const char *buddy_core_check(const struct buddy_core *core)
 {
-	unsigned int level;
+	unsigned int level, o;
 	u64 nr_blocks = 0;
-	u64 orders, i;
+	u64 orders, nr_cut, i;
 
 	for (level = 1; level <= core->top; level++)
 		for (i = core->first >> 6 * (level + 1); node_exists(core, level, i); i++)
@@ -1317,7 +1317,10 @@ const char *buddy_core_check(const struct buddy_core *core)
 		return "heads and extents disagree with used";
 	if (!counters_are_sound(core))
 		return "counters disagree with the free blocks";
-	if (core->nr_cut - core->nr_joined != nr_blocks)
+	nr_cut = core->nr_cut - core->nr_joined;
+	for (o = 0; o < BUDDY_CORE_ORDERS; o++)
+		nr_cut += core->taken[o] - core->returned[o];
+	if (nr_cut != nr_blocks)
 		return "counters disagree with the allocations";
 	return NULL;
 }

@@ -46,8 +46,9 @@
  * @node: for each level, the address at which its node 0 would be. Only the
  *	nodes that overlap [first, end) exist, so this may lie before the
  *	metadata, and is not a pointer
- * @nr_cut: rises by the blocks an allocation consists of; never falls
- * @nr_joined: rises by the blocks a free consists of; never falls
+ * @nr_cut: rises when what an allocation takes of one free block consists of
+ *	more than one block, by their number less one; never falls
+ * @nr_joined: rises likewise when a free ends as one free block; never falls
  * @taken: by order: rises when an allocation is cut from such a block
  * @returned: by order: rises when a free, merges done, ends as such a block
  * @split: blocks that were left over when a larger one was cut. To count many
