@@ -940,9 +940,8 @@ int buddy_core_alloc_at(struct buddy_core *core, u64 index, u64 nr)
 	return 0;
 }
 
-int buddy_core_free(struct buddy_core *core, u64 index, u64 *nr)
+int buddy_core_extent(const struct buddy_core *core, u64 index, u64 *nr)
 {
-	unsigned int k, level;
 	u64 block;
 
 	if (index < core->first || index >= core->end)
@@ -950,19 +949,36 @@ int buddy_core_free(struct buddy_core *core, u64 index, u64 *nr)
 	if (!(leaf_at(core, index >> 6)->head >> (index & 63) & 1))
 		return block_around(core, index, &block) < 0 ? -EINVAL : -ENOENT;
 	*nr = extent_of(core, index);
-	clear_extent(core, index, *nr);
-	if (unlikely(!is_block(index, *nr))) {
-		free_run(core, index, *nr);
-		return 0;
+	return 0;
+}
+
+void buddy_core_release(struct buddy_core *core, u64 index, u64 nr)
+{
+	unsigned int k, level;
+
+	clear_extent(core, index, nr);
+	if (unlikely(!is_block(index, nr))) {
+		free_run(core, index, nr);
+		return;
 	}
-	k = order_of(*nr);
+	k = order_of(nr);
 	if (likely(k < 6)) {
 		free_in_leaf(core, index >> 6, index & 63, k);
-		return 0;
+		return;
 	}
 	level = min(k / 6, core->top);
 	index >>= 6 * level;
 	free_block(core, level, index >> 6, index & 63, k - 6 * level);
+}
+
+int buddy_core_free(struct buddy_core *core, u64 index, u64 *nr)
+{
+	int err;
+
+	err = buddy_core_extent(core, index, nr);
+	if (err)
+		return err;
+	buddy_core_release(core, index, *nr);
 	return 0;
 }
 

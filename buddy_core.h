@@ -216,6 +216,24 @@ int buddy_core_search(struct buddy_core *core, const struct buddy_core_request *
 int buddy_core_alloc_at(struct buddy_core *core, u64 index, u64 nr);
 
 /**
+ * buddy_core_extent() - length of the allocation that starts at an index
+ * @core: the pool
+ * @index: any number
+ * @nr: set to its length
+ *
+ * Return: as buddy_core_free().
+ */
+int buddy_core_extent(const struct buddy_core *core, u64 index, u64 *nr);
+
+/**
+ * buddy_core_release() - give an allocation back, known to be one
+ * @core: the pool
+ * @index: where it starts
+ * @nr: its length, from buddy_core_extent()
+ */
+void buddy_core_release(struct buddy_core *core, u64 index, u64 nr);
+
+/**
  * buddy_core_free() - give an allocation back
  * @core: the pool
  * @index: any number

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Pools: addresses and bytes around the indexes and orders of buddy_core, the
+ * Pools: addresses and bytes around the indexes and orders of the core, the
  * lock, the limits, the counters, and the registry by name.
  *
  * Index 0 of a pool lies at the address @origin, which is @base rounded down to
@@ -34,8 +34,8 @@
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
-#include "buddy_core.h"
 #include "buddy_internal.h"
+#include "buddy_park.h"
 
 struct buddy_pool {
 	/* First, since every operation takes it */
@@ -49,7 +49,7 @@ struct buddy_pool {
 	unsigned int max_order;
 
 	/* Guarded by lock */
-	struct buddy_core core;
+	struct buddy_park park;
 	u64 requested;			/* sums over all requests granted: */
 	u64 granted;
 	u64 allocs;
@@ -100,10 +100,18 @@ static bool in_pool(const struct buddy_pool *pool, u64 address)
 	return address >= pool->base && address - pool->base < pool->size;
 }
 
+/* The core, with nothing parked, for all that looks at more than one block */
+static struct buddy_core *flushed(struct buddy_pool *pool)
+{
+	lockdep_assert_held(&pool->lock);
+	buddy_park_flush(&pool->park);
+	return &pool->park.core;
+}
+
 /* In blocks that exist */
 static u64 bytes_taken(const struct buddy_pool *pool)
 {
-	return pool->size - (pool->core.nr_free << pool->shift) - pool->reserved;
+	return pool->size - (buddy_park_nr_free(&pool->park) << pool->shift) - pool->reserved;
 }
 
 /* Allocations that exist; reservations are no allocs */
@@ -240,13 +248,14 @@ static void count_granted(struct buddy_pool *pool, u64 size, u64 nr)
 static void explain_no_space(struct buddy_pool *pool, const struct buddy_core_request *core,
 			     bool fixed, struct buddy_pool_result *result)
 {
-	u64 end = min(core->end, pool->core.end);
+	struct buddy_core *all = flushed(pool);
+	u64 end = min(core->end, all->end);
 
 	pool->out_of_space++;
-	result->largest = buddy_core_largest(&pool->core, core->start, end, NULL) << pool->shift;
+	result->largest = buddy_core_largest(all, core->start, end, NULL) << pool->shift;
 	if (fixed)
 		result->reason = BUDDY_POOL_REASON_IN_USE;
-	else if (pool->core.nr_free < core->nr)
+	else if (all->nr_free < core->nr)
 		result->reason = BUDDY_POOL_REASON_EXHAUSTED;
 	else
 		result->reason = BUDDY_POOL_REASON_FRAGMENTED;
@@ -262,16 +271,16 @@ static int try_alloc(struct buddy_pool *pool, const struct buddy_pool_request *r
 
 	guard(spinlock_irqsave)(&pool->lock);
 	if (*cursor) {
-		err = buddy_core_search(&pool->core, core, cursor, index);
+		err = buddy_core_search(flushed(pool), core, cursor, index);
 	} else {
 		pool->allocs++;
 		if (fixed) {
 			*index = core->start;
-			err = buddy_core_alloc_at(&pool->core, core->start, core->nr);
+			err = buddy_core_alloc_at(flushed(pool), core->start, core->nr);
 		} else {
-			err = buddy_core_alloc(&pool->core, core, index);
+			err = buddy_park_alloc(&pool->park, core, index);
 			if (err == -EAGAIN)
-				err = buddy_core_search(&pool->core, core, cursor, index);
+				err = buddy_core_search(flushed(pool), core, cursor, index);
 		}
 	}
 	if (!err) {
@@ -360,7 +369,7 @@ int buddy_pool_reserve(struct buddy_pool *pool, u64 address, u64 size)
 	reservation->index = address_to_index(pool, address);
 	reservation->nr = size >> pool->shift;
 	scoped_guard(spinlock_irqsave, &pool->lock) {
-		err = buddy_core_alloc_at(&pool->core, reservation->index, reservation->nr);
+		err = buddy_core_alloc_at(flushed(pool), reservation->index, reservation->nr);
 		if (!err) {
 			rb_add(&reservation->link, &pool->reservations, reservation_is_before);
 			pool->nr_reserved++;
@@ -384,7 +393,7 @@ int buddy_pool_unreserve(struct buddy_pool *pool, u64 address, u64 size)
 		reservation = find_reservation(pool, address_to_index(pool, address));
 		if (reservation && reservation->nr == size >> pool->shift) {
 			rb_erase(&reservation->link, &pool->reservations);
-			buddy_core_free(&pool->core, reservation->index, &nr);
+			buddy_core_free(flushed(pool), reservation->index, &nr);
 			pool->nr_reserved--;
 			pool->reserved -= size;
 		} else {
@@ -423,7 +432,7 @@ int buddy_pool_free(struct buddy_pool *pool, u64 address, enum buddy_pool_reason
 		return refuse_free(pool, -EINVAL, BUDDY_POOL_REASON_MISALIGNED, reason);
 	if (find_reservation(pool, address_to_index(pool, address)))
 		return refuse_free(pool, -ENOENT, BUDDY_POOL_REASON_RESERVED, reason);
-	err = buddy_core_free(&pool->core, address_to_index(pool, address), &nr);
+	err = buddy_park_free(&pool->park, address_to_index(pool, address), &nr);
 	if (err == -ENOENT)
 		return refuse_free(pool, err, BUDDY_POOL_REASON_NOT_ALLOCATED, reason);
 	if (err)
@@ -446,7 +455,7 @@ int buddy_pool_query(struct buddy_pool *pool, u64 address, u64 *start, u64 *size
 	if (!in_pool(pool, address))
 		return -ERANGE;
 	guard(spinlock_irqsave)(&pool->lock);
-	buddy_core_query(&pool->core, address_to_index(pool, address), &extent);
+	buddy_core_query(flushed(pool), address_to_index(pool, address), &extent);
 	*start = index_to_address(pool, extent.start);
 	*size = extent.nr << pool->shift;
 	if (extent.kind == BUDDY_CORE_FREE)
@@ -474,13 +483,15 @@ static void copy_order_counters(struct buddy_pool_usage *usage,
 void buddy_pool_usage(struct buddy_pool *pool, struct buddy_pool_usage *usage)
 {
 	struct buddy_core_stats stats;
+	struct buddy_core *core;
 	unsigned int r;
 
 	memset(usage, 0, sizeof(*usage));
 	usage->nr_orders = pool->max_order + 1;
 	guard(spinlock_irqsave)(&pool->lock);
 	usage->size = pool->size;
-	usage->free = pool->core.nr_free << pool->shift;
+	core = flushed(pool);
+	usage->free = core->nr_free << pool->shift;
 	usage->held = pool->held;
 	usage->reserved = pool->reserved;
 	usage->used = bytes_taken(pool) - pool->held;
@@ -497,9 +508,8 @@ void buddy_pool_usage(struct buddy_pool *pool, struct buddy_pool_usage *usage)
 		usage->bad_free[r] = pool->bad_free[r];
 		usage->bad_frees += pool->bad_free[r];
 	}
-	usage->largest = buddy_core_largest(&pool->core, pool->core.first, pool->core.end,
-					    NULL) << pool->shift;
-	buddy_core_stats(&pool->core, &stats);
+	usage->largest = buddy_core_largest(core, core->first, core->end, NULL) << pool->shift;
+	buddy_core_stats(core, &stats);
 	copy_order_counters(usage, &stats);
 }
 EXPORT_SYMBOL_GPL(buddy_pool_usage);
@@ -534,6 +544,13 @@ const char *buddy_pool_name(const struct buddy_pool *pool)
 const struct buddy_range *buddy_pool_range(const struct buddy_pool *pool)
 {
 	return &pool->range;
+}
+
+/* A free that did not get as far as an address */
+void buddy_pool_count_bad_free(struct buddy_pool *pool, enum buddy_pool_reason reason)
+{
+	guard(spinlock_irqsave)(&pool->lock);
+	pool->bad_free[reason]++;
 }
 
 /* A block of @size bytes lost its owner, and is kept by mappings. */
@@ -623,7 +640,7 @@ static int init_core(struct buddy_pool *pool)
 		       pool->name, bytes);
 		return -ENOMEM;
 	}
-	buddy_core_init(&pool->core, first, nr, pool->metadata);
+	buddy_core_init(&pool->park.core, first, nr, pool->metadata);
 	return 0;
 }
 
