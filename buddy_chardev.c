@@ -336,6 +336,7 @@ static int do_free(struct buddy_file *file, union buddy_ucmd *ucmd, void __user 
 	block = remove_handle(file, free->handle);
 	if (!block) {
 		free->reason = BUDDY_POOL_REASON_NO_HANDLE;
+		buddy_pool_count_bad_free(file->node->pool, BUDDY_POOL_REASON_NO_HANDLE);
 		return respond(arg, ucmd, size) ?: -ENOENT;
 	}
 	put_owned_block(block);
@@ -481,7 +482,8 @@ static long buddy_file_ioctl(struct file *filp, unsigned int cmd, unsigned long 
 	u32 size;
 	int err;
 
-	if (nr >= ARRAY_SIZE(ioctls) || ioctls[nr].cmd != cmd)
+	/* Programs built with a longer or shorter struct have another size in cmd. */
+	if (nr >= ARRAY_SIZE(ioctls) || (ioctls[nr].cmd ^ cmd) & ~IOCSIZE_MASK)
 		return -ENOTTY;
 	ioctl = &ioctls[nr];
 	if (ioctl->writes && !(filp->f_mode & FMODE_WRITE))

@@ -90,6 +90,7 @@ void buddy_pool_limits(const struct buddy_pool *pool, struct buddy_pool_limits *
 const char *buddy_pool_name(const struct buddy_pool *pool);
 const struct buddy_range *buddy_pool_range(const struct buddy_pool *pool);
 void buddy_pool_ref(struct buddy_pool *pool);
+void buddy_pool_count_bad_free(struct buddy_pool *pool, enum buddy_pool_reason reason);
 void buddy_pool_hold(struct buddy_pool *pool, u64 size);
 void buddy_pool_unhold(struct buddy_pool *pool, u64 size);
 
