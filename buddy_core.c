@@ -257,27 +257,35 @@ static noinline void propagate(struct buddy_core *core, unsigned int level, u64 
 	core->avail &= ~lost;
 }
 
-/* propagate() for a leaf, which nearly always ends at the first node */
-static inline void propagate_leaf(struct buddy_core *core, u64 i, u64 gained, u64 lost)
+/* propagate() of one order that level-1 node @i has got its first block of */
+static noinline void gain_order(struct buddy_core *core, u64 i, unsigned int q)
 {
-	u64 *node = node_at(core, 1, i >> 6);
-	u64 bit = 1ULL << (i & 63);
-	u64 first = 0, last = 0;
+	unsigned int level;
 
-	for (; gained; gained &= gained - 1) {
-		unsigned int q = __ffs64(gained);
+	for (level = 2; level <= core->top; level++, i >>= 6) {
+		u64 *word = node_at(core, level, i >> 6) + q;
+		u64 old = *word;
 
-		first |= (u64)!node[q] << q;
-		node[q] |= bit;
+		*word = old | 1ULL << (i & 63);
+		if (old)
+			return;
 	}
-	for (; lost; lost &= lost - 1) {
-		unsigned int q = __ffs64(lost);
+	core->avail |= 1ULL << q;
+}
 
-		node[q] &= ~bit;
-		last |= (u64)!node[q] << q;
+/* propagate() of one order that level-1 node @i has no more block of */
+static noinline void lose_order(struct buddy_core *core, u64 i, unsigned int q)
+{
+	unsigned int level;
+
+	for (level = 2; level <= core->top; level++, i >>= 6) {
+		u64 *word = node_at(core, level, i >> 6) + q;
+
+		*word &= ~(1ULL << (i & 63));
+		if (*word)
+			return;
 	}
-	if (unlikely(first | last))
-		propagate(core, 1, i >> 6, first, last);
+	core->avail &= ~(1ULL << q);
 }
 
 /*
@@ -659,24 +667,8 @@ static u64 cut_block(struct buddy_core *core, unsigned int level, u64 i, unsigne
 	return start;
 }
 
-/* Likewise of a block that lies within leaf @i, which is where most are */
-static inline u64 cut_in_leaf(struct buddy_core *core, u64 i, unsigned int q, u64 nr)
-{
-	struct buddy_leaf *leaf = leaf_at(core, i);
-	u64 blocks = maximal_blocks(leaf->used, q);
-	unsigned int p = __ffs64(blocks);
-	u64 last = !(blocks & (blocks - 1));
-
-	leaf->used |= low_bits(nr) << p;
-	leaf->head |= 1ULL << p;
-	count_cut(core, q, nr);
-	propagate_leaf(core, i, (1ULL << q) - nr, last << q);
-	return i << 6 | p;
-}
-
 /* The lowest of the smallest maximal free blocks of order @order or more */
-static inline int alloc_best_fit(struct buddy_core *core, u64 nr, unsigned int order,
-				 u64 *index)
+static int alloc_best_fit(struct buddy_core *core, u64 nr, unsigned int order, u64 *index)
 {
 	u64 orders = core->avail >> order;
 	unsigned int level, q;
@@ -688,13 +680,53 @@ static inline int alloc_best_fit(struct buddy_core *core, u64 nr, unsigned int o
 	q = order + __ffs64(orders);
 	for (level = core->top; q < 6 * level; level--)
 		i = i << 6 | __ffs64(node_at(core, level, i)[q]);
-	if (likely(!level)) {
-		*index = cut_in_leaf(core, i, q, nr);
-		return 0;
-	}
 	blocks = maximal_blocks(*word_at(core, level, i), q - 6 * level);
 	*index = cut_block(core, level, i, __ffs64(blocks), q, !(blocks & (blocks - 1)), nr);
 	return 0;
+}
+
+/*
+ * alloc_best_fit() of one block from one of order @q that lies within a leaf,
+ * as nearly all do, in straight code.
+ */
+static inline u64 alloc_in_leaf(struct buddy_core *core, unsigned int order, unsigned int q)
+{
+	struct buddy_leaf *leaf;
+	unsigned int level, p;
+	u64 i = 0;
+	u64 bit, blocks;
+	u64 *node;
+
+	for (level = core->top; level > 1; level--)
+		i = i << 6 | __ffs64(node_at(core, level, i)[q]);
+	node = node_at(core, 1, i);
+	i = i << 6 | __ffs64(node[q]);
+	leaf = leaf_at(core, i);
+	blocks = maximal_blocks(leaf->used, q);
+	p = __ffs64(blocks);
+	leaf->used |= low_bits(1 << order) << p;
+	leaf->head |= 1ULL << p;
+	core->nr_free -= 1ULL << order;
+	core->taken[q]++;
+
+	bit = 1ULL << (i & 63);
+	if (!(blocks & (blocks - 1))) {
+		node[q] &= ~bit;
+		if (!node[q])
+			lose_order(core, i >> 6, q);
+	}
+	if (order == q)
+		return i << 6 | p;
+	core->split[order]++;
+	core->split[q]--;
+	do {
+		u64 old = node[--q];
+
+		node[q] = old | bit;
+		if (!old)
+			gain_order(core, i >> 6, q);
+	} while (q > order);
+	return i << 6 | p;
 }
 
 /* Take [start, start + nr), which is free, wherever it lies in free blocks */
@@ -749,20 +781,37 @@ static void free_block(struct buddy_core *core, unsigned int level, u64 i, unsig
 	count_freed(core, k, 6 * level + merged);
 }
 
-/* Likewise of a block of order @k < 6 at position @p of leaf @i */
+/* Likewise of a block of order @k < 6 at position @p of leaf @i, in straight code */
 static inline void free_in_leaf(struct buddy_core *core, u64 i, unsigned int p, unsigned int k)
 {
 	struct buddy_leaf *leaf = leaf_at(core, i);
 	u64 used = leaf->used & ~(low_bits(1 << k) << p);
-	unsigned int merged = order_around(used, p);
+	unsigned int q, merged = order_around(used, p);
+	u64 *node = node_at(core, 1, i >> 6);
+	u64 bit = 1ULL << (i & 63);
+	u64 old, missing;
 
 	if (unlikely(merged == 6)) {
 		free_block(core, 0, i, p, k);
 		return;
 	}
 	leaf->used = used;
-	propagate_leaf(core, i, 1ULL << merged, orders_missing(used, k, merged));
-	count_freed(core, k, merged);
+	core->nr_free += 1ULL << k;
+	core->returned[merged]++;
+	old = node[merged];
+	node[merged] = old | bit;
+	if (!old)
+		gain_order(core, i >> 6, merged);
+	if (k == merged)
+		return;
+	core->merged[k]++;
+	core->merged[merged]--;
+	for (missing = orders_missing(used, k, merged); missing; missing &= missing - 1) {
+		q = __ffs64(missing);
+		node[q] &= ~bit;
+		if (!node[q])
+			lose_order(core, i >> 6, q);
+	}
 }
 
 static void free_run(struct buddy_core *core, u64 start, u64 nr)
@@ -890,6 +939,20 @@ int buddy_core_alloc(struct buddy_core *core, const struct buddy_core_request *r
 	if (is_block(0, req->nr) && req->align_order == order_of(req->nr))
 		return -ENOSPC;
 	return core->avail >> least_order(req->nr, req->align_order) ? -EAGAIN : -ENOSPC;
+}
+
+int buddy_core_alloc_block(struct buddy_core *core, unsigned int order, u64 *index)
+{
+	u64 orders = core->avail >> order;
+	unsigned int q;
+
+	if (unlikely(!orders))
+		return -ENOSPC;
+	q = order + __ffs64(orders);
+	if (unlikely(q >= 6))
+		return alloc_best_fit(core, 1ULL << order, order, index);
+	*index = alloc_in_leaf(core, order, q);
+	return 0;
 }
 
 int buddy_core_search(struct buddy_core *core, const struct buddy_core_request *req,

@@ -186,6 +186,20 @@ int buddy_core_alloc(struct buddy_core *core, const struct buddy_core_request *r
 		     u64 *index);
 
 /**
+ * buddy_core_alloc_block() - take one block, at natural alignment, anywhere
+ * @core: the pool
+ * @order: of the block, below BUDDY_CORE_ORDERS
+ * @index: set to the first block on success
+ *
+ * buddy_core_alloc() of the plainest request, and the quickest.
+ *
+ * Return:
+ * * 0
+ * * -ENOSPC: there is no such free block
+ */
+int buddy_core_alloc_block(struct buddy_core *core, unsigned int order, u64 *index);
+
+/**
  * buddy_core_search() - take a run that crosses block boundaries
  * @core: the pool
  * @req: valid request, as for buddy_core_alloc()

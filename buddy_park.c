@@ -27,7 +27,6 @@ void buddy_park_flush(struct buddy_park *park)
 int buddy_park_alloc(struct buddy_park *park, const struct buddy_core_request *req, u64 *index)
 {
 	unsigned int order = fls64(req->nr - 1);
-	int err;
 
 	if (likely(!(req->nr & (req->nr - 1)) && req->align_order <= order && !req->flags &&
 		   req->start <= park->core.first && req->end >= park->core.end)) {
@@ -37,9 +36,8 @@ int buddy_park_alloc(struct buddy_park *park, const struct buddy_core_request *r
 			park->nr_parked -= req->nr;
 			return 0;
 		}
-		err = buddy_core_alloc(&park->core, req, index);
-		if (likely(!err) || !park->nr_parked)
-			return err;
+		if (likely(!buddy_core_alloc_block(&park->core, order, index)))
+			return 0;
 	}
 	buddy_park_flush(park);
 	return buddy_core_alloc(&park->core, req, index);
