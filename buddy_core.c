@@ -50,11 +50,12 @@
  *	allocation before it ends there.
  *
  * Bounds. With H = top levels above the leaves (H is 3 for 2^24 blocks, 4 for
- * 2^30), a change of one word updates at most 6 words at each level above it,
- * and an operation changes at most two words on each level: no more than
- * 12 (H + 1)^2 words are visited by any of them, whatever the state. A natural
- * alignment request visits at most 3H(H + 1) + 2H and one that cannot be met
- * none. buddy_core_search() visits BUDDY_CORE_SEARCH_RUNS runs a call.
+ * 2^30), a request without a window visits no more than 12 (H + 1)^2 words, and
+ * so do a free and a fixed address, whatever the state: a change of one word
+ * updates at most 6 words on each level above it, and two words are changed on
+ * each level. A request that can't be met at natural alignment visits none. One
+ * with a window looks for each order in turn: 40 (H + 1)^2. A call of
+ * buddy_core_search() does this for BUDDY_CORE_SEARCH_RUNS runs.
  * buddy_core_check() is linear.
  *
  * Locking: none. The caller serialises everything, readers included.
@@ -894,7 +895,8 @@ static bool fit_inside(const struct buddy_core *core, const struct buddy_core_re
 		if (find_block(core, from, size, down, &block) < 0 ||
 		    block < req->start || block > req->end - size)
 			continue;
-		*index = down ? block + size - (1ULL << order) : block;
+		*index = down ? (block + size - req->nr) >> req->align_order << req->align_order :
+				block;
 		return true;
 	}
 	return false;
