@@ -1072,7 +1072,7 @@ static void keep_longer(const struct buddy_core *core, u64 start, u64 end, u64 f
 {
 	widen_run(core, &from, to);
 	from = max(from, start);
-	if (from < min(*to, end) && min(*to, end) - from > best->nr) {
+	if (min(*to, end) - from > best->nr) {
 		best->start = from;
 		best->nr = min(*to, end) - from;
 	}
@@ -1130,7 +1130,7 @@ u64 buddy_core_largest(const struct buddy_core *core, u64 start, u64 end, u64 *r
 }
 
 /* Counters of order @o; @split and @merged carry the sums from order to order */
-static void order_stats(const struct buddy_core *core, unsigned int o, s64 *split, s64 *merged,
+static void order_stats(const struct buddy_core *core, unsigned int o, u64 *split, u64 *merged,
 			struct buddy_core_order_stats *order)
 {
 	u64 growing, shrinking;
@@ -1146,7 +1146,7 @@ static void order_stats(const struct buddy_core *core, unsigned int o, s64 *spli
 
 void buddy_core_stats(const struct buddy_core *core, struct buddy_core_stats *stats)
 {
-	s64 split = 0, merged = 0;
+	u64 split = 0, merged = 0;
 	unsigned int o;
 
 	stats->splits = core->nr_cut;
@@ -1284,7 +1284,7 @@ static bool allocation_is_sound(const struct buddy_core *core, u64 start, u64 nr
 	u64 end = start + nr;
 	u64 i, block;
 
-	if (end > core->end || (find_block(core, start, ~0ULL, false, &block) >= 0 && block < end))
+	if (find_block(core, start, ~0ULL, false, &block) >= 0 && block < end)
 		return false;
 	for (i = start >> 6; i <= (end - 1) >> 6; i++) {
 		const struct buddy_leaf *leaf = leaf_at(core, i);
@@ -1318,8 +1318,6 @@ static bool pool_is_tiled(const struct buddy_core *core, u64 *nr_blocks)
 		order = block_around(core, at, &block);
 		if (order >= 0) {
 			nr = 1ULL << order;
-			if (block != at)
-				return false;
 			continue;
 		}
 		if (!(leaf_at(core, at >> 6)->head >> (at & 63) & 1))
@@ -1365,7 +1363,7 @@ static u64 count_blocks(const struct buddy_core *core, unsigned int o)
 static bool counters_are_sound(const struct buddy_core *core)
 {
 	struct buddy_core_order_stats order;
-	s64 split = 0, merged = 0;
+	u64 split = 0, merged = 0;
 	u64 nr_free = 0;
 	unsigned int o;
 
