@@ -26,11 +26,10 @@ kunit: ## run the KUnit tests on User Mode Linux 6.1
 	@scripts/kunit
 
 vmtest: ## run the tests in a guest with Debian's own kernel
-	@scripts/deps build host vm
+	@scripts/deps build tools vm
 	@scripts/vm
 
 demo: ## show it at work in a guest
-	@scripts/deps build host vm
 	@scripts/demo
 
 check: ## run all checkers: style, sparse, kernel-doc, shellcheck

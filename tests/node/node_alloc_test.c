@@ -321,8 +321,7 @@ TEST_F(node, top_down_gives_the_highest)
 	req.align = 1;
 	req.end = 32 * MIB;
 	EXPECT_OK(call(self->fd, BUDDY_POOL_ALLOC, &req));
-	/* The highest block, though perhaps not the end of it */
-	EXPECT_LE(32 * MIB - 4 * PAGE, req.offset);
+	EXPECT_EQ(32 * MIB - 3 * PAGE, req.offset);
 }
 
 TEST_F(node, fixed_gives_that_place_or_none)
