@@ -103,7 +103,8 @@ static void free_block(struct buddy_block *block)
 static void put_mapped_block(struct buddy_block *block)
 {
 	if (refcount_dec_and_test(&block->ref)) {
-		buddy_pool_unhold(block->node->pool, block->length);
+		buddy_pool_unhold(block->node->pool, block->node->base + block->offset,
+				  block->length);
 		free_block(block);
 	}
 }
@@ -116,7 +117,7 @@ static void put_owned_block(struct buddy_block *block)
 		free_block(block);
 		return;
 	}
-	buddy_pool_hold(block->node->pool, block->length);
+	buddy_pool_hold(block->node->pool, block->node->base + block->offset, block->length);
 	put_mapped_block(block);
 }
 
@@ -238,7 +239,7 @@ static int to_request(const struct buddy_node *node, const struct buddy_pool_all
 		.align = alloc->align,
 		.start = node->base + alloc->start,
 		.end = alloc->end ? node->base + alloc->end : 0,
-		.flags = alloc->flags | BUDDY_POOL_MAY_SLEEP,
+		.flags = alloc->flags | BUDDY_POOL_MAY_SLEEP | BUDDY_POOL_WANT_LARGEST,
 	};
 	return 0;
 }

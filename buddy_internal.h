@@ -6,7 +6,7 @@
  * files through the node, and by kernel clients. The range is claimed before
  * the pool exists and released with it.
  *
- * Lock order: buddy_file.lock, then pool_list_lock, then buddy_pool.lock (a
+ * Lock order: buddy_file.lock, then pool_list_lock, then buddy_shard.lock (a
  * spinlock, taken with interrupts disabled).
  */
 #ifndef BUDDY_INTERNAL_H
@@ -91,8 +91,8 @@ const char *buddy_pool_name(const struct buddy_pool *pool);
 const struct buddy_range *buddy_pool_range(const struct buddy_pool *pool);
 void buddy_pool_ref(struct buddy_pool *pool);
 void buddy_pool_count_bad_free(struct buddy_pool *pool, enum buddy_pool_reason reason);
-void buddy_pool_hold(struct buddy_pool *pool, u64 size);
-void buddy_pool_unhold(struct buddy_pool *pool, u64 size);
+void buddy_pool_hold(struct buddy_pool *pool, u64 address, u64 size);
+void buddy_pool_unhold(struct buddy_pool *pool, u64 address, u64 size);
 
 struct buddy_node;
 

@@ -64,6 +64,10 @@ static char *max_alloc;
 module_param(max_alloc, charp, 0444);
 MODULE_PARM_DESC(max_alloc, "Greatest size of a request in bytes (size of the pool)");
 
+static unsigned int shards = 1;
+module_param(shards, uint, 0444);
+MODULE_PARM_DESC(shards, "Parts with a lock of their own, for many CPUs; no block is larger than one (1)");
+
 static char *cache = "auto";
 module_param(cache, charp, 0444);
 MODULE_PARM_DESC(cache, "Mappings: uc, wc, wb or auto (uc for BARs that are not prefetchable, else wc)");
@@ -134,6 +138,7 @@ static int parse_limits(struct buddy_pool_config *config)
 
 	config->min_block = PAGE_SIZE;
 	config->min_alloc = 1;
+	config->shards = shards;
 	err = parse_optional("min_block", min_block, &config->min_block) ?:
 	      parse_optional("min_alloc", min_alloc, &config->min_alloc) ?:
 	      parse_optional("max_alloc", max_alloc, &config->max_alloc) ?:

@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Pools: addresses and bytes around the indexes and orders of the core, the
- * lock, the limits, the counters, and the registry by name.
+ * Pools: what other modules see. The life cycle, the registry by name, and the
+ * way from a pool to the shard that does the work.
  *
- * Index 0 of a pool lies at the address @origin, which is @base rounded down to
- * the largest block that the pool can hold, so that an index is as aligned as
- * its address. If @base is no multiple of the min block, that remainder is part
- * of every address and of @origin; alignments above it can't be met then, and
- * are refused.
+ * Nearly every pool is one shard. With more, which the creator has to ask for,
+ * CPUs that allocate at the same time mostly take different locks: each begins
+ * with the shard of its own, and goes on to the others if that has no space.
+ * The price is that no block crosses from one shard to the next.
  *
- * Window ends are kept as offsets from @base, since a pool may end at 2^64.
- *
- * Locking: buddy_pool.lock guards the core and the counters. pool_list_lock
- * guards the registry; a pool leaves it before its last reference is gone.
+ * Locking: pool_list_lock guards the registry; a pool leaves it before its last
+ * reference is gone. All else is constant, or in the shards.
  */
 #define pr_fmt(fmt) "buddy_pool: " fmt
 
@@ -24,45 +21,27 @@
 #include <linux/list.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
-#include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/overflow.h>
-#include <linux/rbtree.h>
-#include <linux/sched.h>
 #include <linux/slab.h>
-#include <linux/spinlock.h>
+#include <linux/smp.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
 #include "buddy_internal.h"
-#include "buddy_park.h"
+#include "buddy_shard.h"
+
+#define MAX_SHARDS	64
 
 struct buddy_pool {
-	/* First, since every operation takes it */
-	spinlock_t lock;
+	struct buddy_shard *shards;
+	unsigned int nr_shards;
 	unsigned int shift;		/* log2 of the min block */
-	u64 origin;			/* address of index 0 */
+	unsigned int shard_order;	/* log2 of a whole shard, in min blocks */
 	u64 base;
 	u64 size;
 	u64 min_alloc;
 	u64 max_alloc;
-	unsigned int max_order;
-
-	/* Guarded by lock */
-	struct buddy_park park;
-	u64 requested;			/* sums over all requests granted: */
-	u64 granted;
-	u64 allocs;
-	u64 out_of_space;
-	u64 oversize;
-	u64 undersize;
-	u64 frees;
-	u64 bad_free[BUDDY_POOL_REASON_RESERVED + 1];
-	u64 held;			/* bytes */
-	u64 reserved;			/* bytes */
-	u64 nr_reserved;		/* ranges that exist */
-	struct rb_root reservations;	/* by index */
-	u64 peak;			/* bytes */
 
 	struct kref ref;
 	struct list_head link;		/* pool_list_lock */
@@ -71,446 +50,187 @@ struct buddy_pool {
 	char name[BUDDY_POOL_NAME_LEN];
 };
 
-/* An allocation of the core that no free takes back, but unreserve only */
-struct buddy_reservation {
-	struct rb_node link;
-	u64 index;
-	u64 nr;
-};
-
 static LIST_HEAD(pool_list);
 static DEFINE_MUTEX(pool_list_lock);
 
 /*
- * Addresses
+ * From the pool to a shard
  */
-
-static u64 index_to_address(const struct buddy_pool *pool, u64 index)
-{
-	return pool->origin + (index << pool->shift);
-}
-
-static u64 address_to_index(const struct buddy_pool *pool, u64 address)
-{
-	return (address - pool->origin) >> pool->shift;
-}
 
 static bool in_pool(const struct buddy_pool *pool, u64 address)
 {
 	return address >= pool->base && address - pool->base < pool->size;
 }
 
-/* The core, with nothing parked, for all that looks at more than one block */
-static struct buddy_core *flushed(struct buddy_pool *pool)
+/* The shard that @address, which is in the pool, lies in */
+static struct buddy_shard *shard_of(const struct buddy_pool *pool, u64 address)
 {
-	lockdep_assert_held(&pool->lock);
-	buddy_park_flush(&pool->park);
-	return &pool->park.core;
+	u64 first = pool->base >> pool->shift;
+	u64 block = first + ((address - pool->base) >> pool->shift);
+
+	if (likely(pool->nr_shards == 1))
+		return pool->shards;
+	return &pool->shards[(block >> pool->shard_order) - (first >> pool->shard_order)];
 }
 
-/* In blocks that exist */
-static u64 bytes_taken(const struct buddy_pool *pool)
+/* What of the window of @request lies in @shard; false if it has too little */
+static bool clip(const struct buddy_pool *pool, const struct buddy_shard *shard,
+		 const struct buddy_pool_request *request, struct buddy_pool_request *part)
 {
-	return pool->size - (buddy_park_nr_free(&pool->park) << pool->shift) - pool->reserved;
-}
-
-/* Allocations that exist; reservations are no allocs */
-static u64 nr_blocks(const struct buddy_pool *pool)
-{
-	return pool->allocs - pool->out_of_space - pool->frees;
-}
-
-/*
- * Requests
- */
-
-static unsigned int natural_order(const struct buddy_pool *pool, u64 nr)
-{
-	return min_t(unsigned int, fls64(nr - 1), pool->max_order);
-}
-
-static enum buddy_pool_reason set_length(const struct buddy_pool *pool,
-					 const struct buddy_pool_request *request,
-					 struct buddy_core_request *core)
-{
-	u64 size = request->size;
-
-	if (size > pool->max_alloc)
-		return BUDDY_POOL_REASON_OVERSIZE;
-	if (size < pool->min_alloc)
-		return BUDDY_POOL_REASON_UNDERSIZE;
-	core->nr = size ? ((size - 1) >> pool->shift) + 1 : 1;
-	if (request->flags & BUDDY_POOL_ALLOC_POW2)
-		core->nr = 1ULL << fls64(core->nr - 1);
-	if (core->nr > pool->size >> pool->shift)
-		return BUDDY_POOL_REASON_OVERSIZE;
-	return BUDDY_POOL_REASON_NONE;
-}
-
-static enum buddy_pool_reason set_alignment(const struct buddy_pool *pool,
-					    const struct buddy_pool_request *request,
-					    struct buddy_core_request *core)
-{
-	u64 align = request->align;
-	u64 remainder = pool->origin & ((1ULL << pool->shift) - 1);
-
-	if (!align) {
-		core->align_order = natural_order(pool, core->nr);
-		return BUDDY_POOL_REASON_NONE;
-	}
-	if (!is_power_of_2(align) || remainder & (align - 1))
-		return BUDDY_POOL_REASON_ALIGN;
-	core->align_order = max_t(unsigned int, ilog2(align), pool->shift) - pool->shift;
-	return core->align_order > pool->max_order ? BUDDY_POOL_REASON_ALIGN :
-						     BUDDY_POOL_REASON_NONE;
-}
-
-/* The window [start, end) in indexes; whole blocks only */
-static enum buddy_pool_reason set_window(const struct buddy_pool *pool,
-					 const struct buddy_pool_request *request,
-					 struct buddy_core_request *core)
-{
-	u64 first = address_to_index(pool, pool->base);
+	u64 before = shard->base - pool->base;
 	u64 start = request->start ? request->start - pool->base : 0;
 	u64 end = request->end ? request->end - pool->base : pool->size;
-	u64 block = 1ULL << pool->shift;
 
-	if (start >= end || end > pool->size)
-		return BUDDY_POOL_REASON_WINDOW;
-	core->start = first + (start >> pool->shift) + !!(start & (block - 1));
-	core->end = first + (end >> pool->shift);
-	if (core->start >= core->end)
-		return BUDDY_POOL_REASON_WINDOW;
-	return core->nr > core->end - core->start ? BUDDY_POOL_REASON_OVERSIZE :
-						    BUDDY_POOL_REASON_NONE;
-}
-
-static enum buddy_pool_reason set_fixed(const struct buddy_pool *pool,
-					const struct buddy_pool_request *request,
-					struct buddy_core_request *core)
-{
-	u64 offset = request->start - pool->base;
-
-	if (request->end || request->flags & BUDDY_POOL_ALLOC_TOP_DOWN)
-		return BUDDY_POOL_REASON_FLAGS;
-	if (!in_pool(pool, request->start))
-		return BUDDY_POOL_REASON_WINDOW;
-	if (offset & ((1ULL << pool->shift) - 1))
-		return BUDDY_POOL_REASON_MISALIGNED;
-	if (request->align && request->start & (request->align - 1))
-		return BUDDY_POOL_REASON_ALIGN;
-	core->start = address_to_index(pool, request->start);
-	core->end = core->start + core->nr;
-	return core->nr > (pool->size - offset) >> pool->shift ? BUDDY_POOL_REASON_OVERSIZE :
-								 BUDDY_POOL_REASON_NONE;
-}
-
-#define REQUEST_FLAGS (BUDDY_POOL_ALLOC_TOP_DOWN | BUDDY_POOL_ALLOC_FIXED | \
-		       BUDDY_POOL_ALLOC_POW2 | BUDDY_POOL_MAY_SLEEP)
-
-/* Translates a request, or says why it can never be met */
-static enum buddy_pool_reason translate(const struct buddy_pool *pool,
-					const struct buddy_pool_request *request,
-					struct buddy_core_request *core)
-{
-	enum buddy_pool_reason reason;
-
-	if (request->flags & ~REQUEST_FLAGS)
-		return BUDDY_POOL_REASON_FLAGS;
-	reason = set_length(pool, request, core);
-	if (reason)
-		return reason;
-	reason = set_alignment(pool, request, core);
-	if (reason)
-		return reason;
-	core->flags = request->flags & BUDDY_POOL_ALLOC_TOP_DOWN ? BUDDY_CORE_TOP_DOWN : 0;
+	*part = *request;
 	if (request->flags & BUDDY_POOL_ALLOC_FIXED)
-		return set_fixed(pool, request, core);
-	return set_window(pool, request, core);
+		return start >= before && start - before < shard->size;
+	start = max(start, before);
+	end = min(end, before + shard->size);
+	if (start >= end || end - start < request->size)
+		return false;
+	part->start = pool->base + start;
+	part->end = end == before + shard->size ? 0 : pool->base + end;
+	return true;
 }
 
-static void count_refused(struct buddy_pool *pool, enum buddy_pool_reason reason)
+/* Is the refusal @a to be told rather than @b? One of lack of space is. */
+static bool tells_more(int err, const struct buddy_pool_result *a, int err_b,
+		       const struct buddy_pool_result *b)
 {
-	guard(spinlock_irqsave)(&pool->lock);
-	if (reason == BUDDY_POOL_REASON_OVERSIZE)
-		pool->oversize++;
-	else if (reason == BUDDY_POOL_REASON_UNDERSIZE)
-		pool->undersize++;
+	if (err != err_b)
+		return err == -ENOSPC;
+	return err == -ENOSPC && (a->largest > b->largest ||
+				  (a->reason != BUDDY_POOL_REASON_EXHAUSTED &&
+				   b->reason == BUDDY_POOL_REASON_EXHAUSTED));
 }
 
-static void count_granted(struct buddy_pool *pool, u64 size, u64 nr)
+static int alloc_from_any(struct buddy_pool *pool, const struct buddy_pool_request *request,
+			  struct buddy_pool_result *result)
 {
-	pool->requested += size;
-	pool->granted += nr << pool->shift;
-	pool->peak = max(pool->peak, bytes_taken(pool));
-}
+	bool down = request->flags & BUDDY_POOL_ALLOC_TOP_DOWN;
+	bool plain = !down && !request->start && !request->end;
+	unsigned int home = plain ? raw_smp_processor_id() : 0;
+	struct buddy_pool_result other;
+	struct buddy_pool_request part;
+	int err, best = -EINVAL;
+	unsigned int n, i;
 
-static void explain_no_space(struct buddy_pool *pool, const struct buddy_core_request *core,
-			     bool fixed, struct buddy_pool_result *result)
-{
-	struct buddy_core *all = flushed(pool);
-	u64 end = min(core->end, all->end);
-
-	pool->out_of_space++;
-	result->largest = buddy_core_largest(all, core->start, end, NULL) << pool->shift;
-	if (fixed)
-		result->reason = BUDDY_POOL_REASON_IN_USE;
-	else if (all->nr_free < core->nr)
-		result->reason = BUDDY_POOL_REASON_EXHAUSTED;
-	else
-		result->reason = BUDDY_POOL_REASON_FRAGMENTED;
-}
-
-/* One attempt of bounded length under the lock; -EAGAIN asks for another */
-static int try_alloc(struct buddy_pool *pool, const struct buddy_pool_request *request,
-		     const struct buddy_core_request *core, u64 *cursor, u64 *index,
-		     struct buddy_pool_result *result)
-{
-	bool fixed = request->flags & BUDDY_POOL_ALLOC_FIXED;
-	int err;
-
-	guard(spinlock_irqsave)(&pool->lock);
-	if (*cursor) {
-		err = buddy_core_search(flushed(pool), core, cursor, index);
-	} else {
-		pool->allocs++;
-		if (fixed) {
-			*index = core->start;
-			err = buddy_core_alloc_at(flushed(pool), core->start, core->nr);
-		} else {
-			err = buddy_park_alloc(&pool->park, core, index);
-			if (err == -EAGAIN)
-				err = buddy_core_search(flushed(pool), core, cursor, index);
+	result->reason = BUDDY_POOL_REASON_WINDOW;
+	result->largest = 0;
+	if (request->start && !in_pool(pool, request->start))
+		return -EINVAL;
+	if (request->end && (request->end <= pool->base || request->end - pool->base > pool->size))
+		return -EINVAL;
+	for (n = 0; n < pool->nr_shards; n++) {
+		i = down ? pool->nr_shards - 1 - n : (home + n) % pool->nr_shards;
+		if (!clip(pool, &pool->shards[i], request, &part)) {
+			if (best == -EINVAL)
+				result->reason = BUDDY_POOL_REASON_OVERSIZE;
+			continue;
+		}
+		err = buddy_shard_alloc(&pool->shards[i], &part, &other);
+		if (!err) {
+			*result = other;
+			return 0;
+		}
+		if (!n || tells_more(err, &other, best, result)) {
+			*result = other;
+			best = err;
 		}
 	}
-	if (!err) {
-		count_granted(pool, request->size, core->nr);
-	} else if (err == -ENOSPC || !(request->flags & BUDDY_POOL_MAY_SLEEP)) {
-		explain_no_space(pool, core, fixed, result);
-		err = -ENOSPC;
-	}
-	return err;
+	return best;
 }
 
 int buddy_pool_alloc(struct buddy_pool *pool, const struct buddy_pool_request *request,
 		     struct buddy_pool_result *result)
 {
-	struct buddy_core_request core;
-	u64 cursor = 0;
-	u64 index;
 	int err;
 
-	result->reason = translate(pool, request, &core);
-	if (result->reason) {
-		count_refused(pool, result->reason);
-		return -EINVAL;
-	}
-	for (;;) {
-		err = try_alloc(pool, request, &core, &cursor, &index, result);
-		if (err != -EAGAIN)
-			break;
-		cond_resched();
-	}
-	if (err)
-		return err;
-	result->address = index_to_address(pool, index);
-	result->size = core.nr << pool->shift;
-	return 0;
+	if (likely(pool->nr_shards == 1))
+		err = buddy_shard_alloc(pool->shards, request, result);
+	else
+		err = alloc_from_any(pool, request, result);
+	if (unlikely(err))
+		buddy_shard_count_refused(pool->shards, err, result->reason);
+	return err;
 }
 EXPORT_SYMBOL_GPL(buddy_pool_alloc);
 
-/*
- * Reservations
- */
-
-static int compare_reservation(const void *key, const struct rb_node *link)
-{
-	u64 index = rb_entry(link, struct buddy_reservation, link)->index;
-	u64 wanted = *(const u64 *)key;
-
-	return wanted < index ? -1 : wanted > index;
-}
-
-static bool reservation_is_before(struct rb_node *a, const struct rb_node *b)
-{
-	return rb_entry(a, struct buddy_reservation, link)->index <
-	       rb_entry(b, struct buddy_reservation, link)->index;
-}
-
-/* The reservation that starts at @index, or NULL */
-static struct buddy_reservation *find_reservation(const struct buddy_pool *pool, u64 index)
-{
-	struct rb_node *link;
-
-	lockdep_assert_held(&pool->lock);
-	if (likely(!pool->nr_reserved))
-		return NULL;
-	link = rb_find(&index, &pool->reservations, compare_reservation);
-	return link ? rb_entry(link, struct buddy_reservation, link) : NULL;
-}
-
-static bool is_whole_blocks(const struct buddy_pool *pool, u64 address, u64 size)
-{
-	return !(((address - pool->origin) | size) & ((1ULL << pool->shift) - 1));
-}
-
-int buddy_pool_reserve(struct buddy_pool *pool, u64 address, u64 size)
-{
-	struct buddy_reservation *reservation;
-	int err;
-
-	if (!size || !is_whole_blocks(pool, address, size))
-		return -EINVAL;
-	if (!in_pool(pool, address) || size > pool->size - (address - pool->base))
-		return -ERANGE;
-	reservation = kmalloc(sizeof(*reservation), GFP_KERNEL);
-	if (!reservation)
-		return -ENOMEM;
-	reservation->index = address_to_index(pool, address);
-	reservation->nr = size >> pool->shift;
-	scoped_guard(spinlock_irqsave, &pool->lock) {
-		err = buddy_core_alloc_at(flushed(pool), reservation->index, reservation->nr);
-		if (!err) {
-			rb_add(&reservation->link, &pool->reservations, reservation_is_before);
-			pool->nr_reserved++;
-			pool->reserved += size;
-		}
-	}
-	if (err)
-		kfree(reservation);
-	return err ? -EBUSY : 0;
-}
-EXPORT_SYMBOL_GPL(buddy_pool_reserve);
-
-int buddy_pool_unreserve(struct buddy_pool *pool, u64 address, u64 size)
-{
-	struct buddy_reservation *reservation = NULL;
-	u64 nr;
-
-	if (!in_pool(pool, address) || !is_whole_blocks(pool, address, size))
-		return -ENOENT;
-	scoped_guard(spinlock_irqsave, &pool->lock) {
-		reservation = find_reservation(pool, address_to_index(pool, address));
-		if (reservation && reservation->nr == size >> pool->shift) {
-			rb_erase(&reservation->link, &pool->reservations);
-			buddy_core_free(flushed(pool), reservation->index, &nr);
-			pool->nr_reserved--;
-			pool->reserved -= size;
-		} else {
-			reservation = NULL;
-		}
-	}
-	if (!reservation)
-		return -ENOENT;
-	kfree(reservation);
-	return 0;
-}
-EXPORT_SYMBOL_GPL(buddy_pool_unreserve);
-
-/*
- * Frees
- */
-
-static int refuse_free(struct buddy_pool *pool, int err, enum buddy_pool_reason why,
-		       enum buddy_pool_reason *reason)
-{
-	pool->bad_free[why]++;
-	if (reason)
-		*reason = why;
-	return err;
-}
-
 int buddy_pool_free(struct buddy_pool *pool, u64 address, enum buddy_pool_reason *reason)
 {
-	u64 nr;
-	int err;
-
-	guard(spinlock_irqsave)(&pool->lock);
-	if (!in_pool(pool, address))
-		return refuse_free(pool, -ERANGE, BUDDY_POOL_REASON_OUT_OF_RANGE, reason);
-	if ((address - pool->origin) & ((1ULL << pool->shift) - 1))
-		return refuse_free(pool, -EINVAL, BUDDY_POOL_REASON_MISALIGNED, reason);
-	if (find_reservation(pool, address_to_index(pool, address)))
-		return refuse_free(pool, -ENOENT, BUDDY_POOL_REASON_RESERVED, reason);
-	err = buddy_park_free(&pool->park, address_to_index(pool, address), &nr);
-	if (err == -ENOENT)
-		return refuse_free(pool, err, BUDDY_POOL_REASON_NOT_ALLOCATED, reason);
-	if (err)
-		return refuse_free(pool, err, BUDDY_POOL_REASON_INTERIOR, reason);
-	pool->frees++;
-	if (reason)
-		*reason = BUDDY_POOL_REASON_NONE;
-	return 0;
+	if (unlikely(!in_pool(pool, address))) {
+		buddy_shard_count_bad_free(pool->shards, BUDDY_POOL_REASON_OUT_OF_RANGE);
+		if (reason)
+			*reason = BUDDY_POOL_REASON_OUT_OF_RANGE;
+		return -ERANGE;
+	}
+	return buddy_shard_free(shard_of(pool, address), address, reason);
 }
 EXPORT_SYMBOL_GPL(buddy_pool_free);
 
-/*
- * Queries
- */
-
 int buddy_pool_query(struct buddy_pool *pool, u64 address, u64 *start, u64 *size)
 {
-	struct buddy_core_extent extent;
-
 	if (!in_pool(pool, address))
 		return -ERANGE;
-	guard(spinlock_irqsave)(&pool->lock);
-	buddy_core_query(flushed(pool), address_to_index(pool, address), &extent);
-	*start = index_to_address(pool, extent.start);
-	*size = extent.nr << pool->shift;
-	if (extent.kind == BUDDY_CORE_FREE)
-		return BUDDY_POOL_STATE_FREE;
-	return find_reservation(pool, extent.start) ? BUDDY_POOL_STATE_RESERVED :
-						      BUDDY_POOL_STATE_USED;
+	return buddy_shard_query(shard_of(pool, address), address, start, size);
 }
 EXPORT_SYMBOL_GPL(buddy_pool_query);
 
-static void copy_order_counters(struct buddy_pool_usage *usage,
-				const struct buddy_core_stats *stats)
+/* The part of [address, address + size) that lies in one shard, from its start */
+static u64 part_in_shard(const struct buddy_shard *shard, u64 address, u64 size)
 {
-	unsigned int o;
-
-	for (o = 0; o < usage->nr_orders; o++) {
-		usage->order[o].enqueues = stats->order[o].enqueues;
-		usage->order[o].dequeues = stats->order[o].dequeues;
-		usage->order[o].removes = stats->order[o].removes;
-		usage->order[o].size = stats->order[o].size;
-	}
-	usage->splits = stats->splits;
-	usage->merges = stats->merges;
+	return min(size, shard->size - (address - shard->base));
 }
+
+int buddy_pool_unreserve(struct buddy_pool *pool, u64 address, u64 size)
+{
+	struct buddy_shard *shard;
+	u64 done, part;
+	int err;
+
+	for (done = 0; done < size; done += part) {
+		if (!in_pool(pool, address + done))
+			return -ENOENT;
+		shard = shard_of(pool, address + done);
+		part = part_in_shard(shard, address + done, size - done);
+		err = buddy_shard_unreserve(shard, address + done, part);
+		if (err)
+			return err;
+	}
+	return size ? 0 : -ENOENT;
+}
+EXPORT_SYMBOL_GPL(buddy_pool_unreserve);
+
+int buddy_pool_reserve(struct buddy_pool *pool, u64 address, u64 size)
+{
+	struct buddy_shard *shard;
+	u64 done, part;
+	int err;
+
+	if (!size)
+		return -EINVAL;
+	if (!in_pool(pool, address) || size > pool->size - (address - pool->base))
+		return -ERANGE;
+	for (done = 0; done < size; done += part) {
+		shard = shard_of(pool, address + done);
+		part = part_in_shard(shard, address + done, size - done);
+		err = buddy_shard_reserve(shard, address + done, part);
+		if (err) {
+			buddy_pool_unreserve(pool, address, done);
+			return err;
+		}
+	}
+	return 0;
+}
+EXPORT_SYMBOL_GPL(buddy_pool_reserve);
 
 void buddy_pool_usage(struct buddy_pool *pool, struct buddy_pool_usage *usage)
 {
-	struct buddy_core_stats stats;
-	struct buddy_core *core;
-	unsigned int r;
+	unsigned int i;
 
 	memset(usage, 0, sizeof(*usage));
-	usage->nr_orders = pool->max_order + 1;
-	guard(spinlock_irqsave)(&pool->lock);
-	usage->size = pool->size;
-	core = flushed(pool);
-	usage->free = core->nr_free << pool->shift;
-	usage->held = pool->held;
-	usage->reserved = pool->reserved;
-	usage->used = bytes_taken(pool) - pool->held;
-	usage->peak = pool->peak;
-	usage->requested = pool->requested;
-	usage->granted = pool->granted;
-	usage->allocs = pool->allocs;
-	usage->frees = pool->frees;
-	usage->nr_blocks = nr_blocks(pool);
-	usage->out_of_space = pool->out_of_space;
-	usage->oversize = pool->oversize;
-	usage->undersize = pool->undersize;
-	for (r = 0; r < ARRAY_SIZE(usage->bad_free); r++) {
-		usage->bad_free[r] = pool->bad_free[r];
-		usage->bad_frees += pool->bad_free[r];
-	}
-	usage->largest = buddy_core_largest(core, core->first, core->end, NULL) << pool->shift;
-	buddy_core_stats(core, &stats);
-	copy_order_counters(usage, &stats);
+	for (i = 0; i < pool->nr_shards; i++)
+		buddy_shard_add_usage(&pool->shards[i], usage);
 }
 EXPORT_SYMBOL_GPL(buddy_pool_usage);
 
@@ -549,22 +269,19 @@ const struct buddy_range *buddy_pool_range(const struct buddy_pool *pool)
 /* A free that did not get as far as an address */
 void buddy_pool_count_bad_free(struct buddy_pool *pool, enum buddy_pool_reason reason)
 {
-	guard(spinlock_irqsave)(&pool->lock);
-	pool->bad_free[reason]++;
+	buddy_shard_count_bad_free(pool->shards, reason);
 }
 
-/* A block of @size bytes lost its owner, and is kept by mappings. */
-void buddy_pool_hold(struct buddy_pool *pool, u64 size)
+/* The block at @address lost its owner, and is kept by mappings. */
+void buddy_pool_hold(struct buddy_pool *pool, u64 address, u64 size)
 {
-	guard(spinlock_irqsave)(&pool->lock);
-	pool->held += size;
+	buddy_shard_hold(shard_of(pool, address), size);
 }
 
-/* A held block of @size bytes is about to be freed. */
-void buddy_pool_unhold(struct buddy_pool *pool, u64 size)
+/* A block that was held is about to be freed. */
+void buddy_pool_unhold(struct buddy_pool *pool, u64 address, u64 size)
 {
-	guard(spinlock_irqsave)(&pool->lock);
-	pool->held -= size;
+	buddy_shard_unhold(shard_of(pool, address), size);
 }
 
 /*
@@ -593,7 +310,6 @@ static u64 roundup_size(u64 size)
 static int set_limits(struct buddy_pool *pool, const struct buddy_pool_config *config)
 {
 	u64 min_block = config->min_block ?: PAGE_SIZE;
-	u64 remainder;
 
 	pool->shift = ilog2(min_block);
 	pool->base = pool->range.start;
@@ -615,32 +331,84 @@ static int set_limits(struct buddy_pool *pool, const struct buddy_pool_config *c
 		       config->max_alloc);
 		return -EINVAL;
 	}
-	if (pool->size >> pool->shift > BUDDY_CORE_MAX_BLOCKS) {
-		pr_err("%s: too many blocks; min_block=%llu would do\n", pool->name,
-		       roundup_size(pool->size / BUDDY_CORE_MAX_BLOCKS));
-		return -EINVAL;
-	}
-	pool->max_order = buddy_core_max_order(pool->size >> pool->shift);
-	remainder = pool->base & ((1ULL << (pool->max_order + pool->shift)) - 1);
-	pool->origin = pool->base - (remainder >> pool->shift << pool->shift);
 	return 0;
 }
 
-static int init_core(struct buddy_pool *pool)
+/* Divides the pool at multiples of a power of two, so that blocks stay aligned */
+static int set_shards(struct buddy_pool *pool, const struct buddy_pool_config *config)
 {
+	u64 first = pool->base >> pool->shift;
 	u64 nr = pool->size >> pool->shift;
-	u64 first = address_to_index(pool, pool->base);
-	u64 bytes = buddy_core_metadata_size(first, nr);
+	unsigned int wanted = config->shards ?: 1;
+	unsigned int i;
 
-	/* More than vmalloc() hands out at once, or than the machine has */
-	if (bytes <= min_t(u64, INT_MAX, (u64)totalram_pages() << PAGE_SHIFT) / 2)
-		pool->metadata = __vmalloc(bytes, GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN);
-	if (!pool->metadata) {
-		pr_err("%s: no memory for %llu bytes of metadata; a larger min_block needs less\n",
-		       pool->name, bytes);
+	if (wanted > MAX_SHARDS || wanted > nr) {
+		pr_err("%s: %u shards: at most %d, and a min block for each\n", pool->name, wanted,
+		       MAX_SHARDS);
+		return -EINVAL;
+	}
+	pool->nr_shards = 1;
+	pool->shard_order = 63;
+	if (wanted > 1) {
+		pool->shard_order = fls64((nr - 1) / wanted);
+		pool->nr_shards = ((first + nr - 1) >> pool->shard_order) -
+				  (first >> pool->shard_order) + 1;
+		pool->max_alloc = min(pool->max_alloc, 1ULL << pool->shard_order << pool->shift);
+	}
+	pool->shards = kvcalloc(pool->nr_shards, sizeof(*pool->shards), GFP_KERNEL);
+	if (!pool->shards)
+		return -ENOMEM;
+	for (i = 0; i < pool->nr_shards; i++) {
+		struct buddy_shard *shard = &pool->shards[i];
+		u64 start = ((first >> pool->shard_order) + i) << pool->shard_order;
+		u64 end = min(first + nr, start + (1ULL << pool->shard_order));
+
+		start = max(start, first);
+		shard->shift = pool->shift;
+		shard->base = pool->base + ((start - first) << pool->shift);
+		shard->size = (end - start) << pool->shift;
+		shard->min_alloc = pool->min_alloc;
+		shard->max_alloc = pool->max_alloc;
+	}
+	return 0;
+}
+
+/* The least min_block with which the metadata of the pool may be had */
+static u64 affordable_block(const struct buddy_pool *pool, u64 bytes, u64 limit)
+{
+	u64 min_block = 1ULL << pool->shift;
+
+	for (; bytes > limit; bytes /= 2)
+		min_block *= 2;
+	return min_block;
+}
+
+static int init_shards(struct buddy_pool *pool)
+{
+	/* No more than vmalloc() hands out at once, or half of what there is */
+	u64 limit = min_t(u64, INT_MAX, ((u64)totalram_pages() << PAGE_SHIFT) / 2);
+	/* Two bits a block are the greater part, and enough to refuse a huge pool. */
+	u64 bytes = pool->size >> pool->shift >> 2;
+	unsigned int i;
+
+	if (bytes <= limit)
+		for (i = 0, bytes = 0; i < pool->nr_shards; i++)
+			bytes += buddy_shard_place(&pool->shards[i]);
+	if (bytes > limit) {
+		pr_err("%s: %llu bytes of metadata are too many; min_block=%llu would do\n",
+		       pool->name, bytes, affordable_block(pool, bytes, limit));
 		return -ENOMEM;
 	}
-	buddy_core_init(&pool->park.core, first, nr, pool->metadata);
+	pool->metadata = __vmalloc(bytes, GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN);
+	if (!pool->metadata) {
+		pr_err("%s: no memory for %llu bytes of metadata\n", pool->name, bytes);
+		return -ENOMEM;
+	}
+	bytes = 0;
+	for (i = 0; i < pool->nr_shards; i++) {
+		buddy_shard_init(&pool->shards[i], pool->metadata + bytes);
+		bytes += buddy_shard_place(&pool->shards[i]);
+	}
 	return 0;
 }
 
@@ -685,10 +453,9 @@ struct buddy_pool *buddy_pool_create(const struct buddy_pool_config *config)
 		       BUDDY_POOL_NAME_LEN - 1);
 		return ERR_PTR(-EINVAL);
 	}
-	pool = kvzalloc(sizeof(*pool), GFP_KERNEL);
+	pool = kzalloc(sizeof(*pool), GFP_KERNEL);
 	if (!pool)
 		return ERR_PTR(-ENOMEM);
-	spin_lock_init(&pool->lock);
 	kref_init(&pool->ref);
 	strscpy(pool->name, config->name ?: "", sizeof(pool->name));
 
@@ -698,9 +465,12 @@ struct buddy_pool *buddy_pool_create(const struct buddy_pool_config *config)
 	err = set_limits(pool, config);
 	if (err)
 		goto release_range;
-	err = init_core(pool);
+	err = set_shards(pool, config);
 	if (err)
 		goto release_range;
+	err = init_shards(pool);
+	if (err)
+		goto free_shards;
 	err = register_pool(pool);
 	if (err)
 		goto free_metadata;
@@ -708,35 +478,44 @@ struct buddy_pool *buddy_pool_create(const struct buddy_pool_config *config)
 
 free_metadata:
 	vfree(pool->metadata);
+free_shards:
+	kvfree(pool->shards);
 release_range:
 	buddy_range_release(&pool->range);
 free_pool:
-	kvfree(pool);
+	kfree(pool);
 	return ERR_PTR(err);
 }
 EXPORT_SYMBOL_GPL(buddy_pool_create);
 
-static void free_reservations(struct buddy_pool *pool)
+static u64 nr_blocks(struct buddy_pool *pool)
 {
-	struct buddy_reservation *reservation, *next;
+	u64 nr = 0;
+	unsigned int i;
 
-	rbtree_postorder_for_each_entry_safe(reservation, next, &pool->reservations, link)
-		kfree(reservation);
+	for (i = 0; i < pool->nr_shards; i++)
+		nr += pool->shards[i].allocs - pool->shards[i].out_of_space -
+		      pool->shards[i].frees;
+	return nr;
 }
 
+/* Nobody else has the pool any more. */
 static void destroy_pool(struct kref *ref)
 {
 	struct buddy_pool *pool = container_of(ref, struct buddy_pool, ref);
 	u64 nr = nr_blocks(pool);
+	unsigned int i;
 
 	list_del(&pool->link);
 	mutex_unlock(&pool_list_lock);
 	if (nr)
 		pr_warn("%s: destroyed with %llu blocks still allocated\n", pool->name, nr);
 	buddy_range_release(&pool->range);
-	free_reservations(pool);
+	for (i = 0; i < pool->nr_shards; i++)
+		buddy_shard_destroy(&pool->shards[i]);
+	kvfree(pool->shards);
 	vfree(pool->metadata);
-	kvfree(pool);
+	kfree(pool);
 }
 
 void buddy_pool_ref(struct buddy_pool *pool)

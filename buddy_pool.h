@@ -53,6 +53,8 @@ struct pci_dev;
  *	uses it, and refuse it if somebody does
  * @pdev: claim a memory BAR of this device instead
  * @bar: which one, 0 to 5
+ * @shards: split the pool in about so many parts with a lock each, for many CPUs
+ *	that allocate at once; no block is larger than a part. 0 for one
  * @cache: enum buddy_pool_cache for mappings, or 0 for a choice by the backing
  */
 struct buddy_pool_config {
@@ -65,11 +67,13 @@ struct buddy_pool_config {
 	bool claim;
 	struct pci_dev *pdev;
 	int bar;
+	unsigned int shards;
 	unsigned int cache;
 };
 
 /* Flags of a request beyond BUDDY_POOL_ALLOC_*, for kernel users only */
 #define BUDDY_POOL_MAY_SLEEP	BIT(31)	/* search to the end */
+#define BUDDY_POOL_WANT_LARGEST	BIT(30)	/* on -ENOSPC, set largest in the result */
 
 /**
  * struct buddy_pool_request - what buddy_pool_alloc() shall find
@@ -79,7 +83,7 @@ struct buddy_pool_config {
  * @start: first address that may be used, or 0; with BUDDY_POOL_ALLOC_FIXED,
  *	the address wanted
  * @end: one past the last address that may be used, or 0
- * @flags: BUDDY_POOL_ALLOC_*, BUDDY_POOL_MAY_SLEEP
+ * @flags: BUDDY_POOL_ALLOC_*, BUDDY_POOL_MAY_SLEEP, BUDDY_POOL_WANT_LARGEST
  */
 struct buddy_pool_request {
 	u64 size;
@@ -93,8 +97,9 @@ struct buddy_pool_request {
  * struct buddy_pool_result - what buddy_pool_alloc() found
  * @address: of the block; valid on success
  * @size: of the block in bytes; valid on success
- * @largest: on -ENOSPC, the longest free run in the window, in bytes; see
- *	buddy_core_largest() for when it may be an underestimate
+ * @largest: on -ENOSPC and with BUDDY_POOL_WANT_LARGEST, the longest free run in
+ *	the window, in bytes; see buddy_core_largest() for when it may be an
+ *	underestimate
  * @reason: on failure, why
  */
 struct buddy_pool_result {
@@ -111,7 +116,7 @@ struct buddy_pool_result {
  * @used: allocated, and neither held nor reserved
  * @held: freed by the owner, and still mapped
  * @reserved: withdrawn
- * @peak: greatest @used + @held so far
+ * @peak: greatest @used + @held so far; with several shards, the sum of theirs
  * @largest: longest free run, as in &struct buddy_pool_result
  * @requested: sum of the sizes asked for by all requests granted so far
  * @granted: sum of the sizes given to them
