@@ -720,12 +720,10 @@ static inline u64 alloc_in_leaf(struct buddy_core *core, unsigned int order, uns
 		return i << 6 | p;
 	core->split[order]++;
 	core->split[q]--;
+	/* No other block of an order between is free: q was the best fit. */
 	do {
-		u64 old = node[--q];
-
-		node[q] = old | bit;
-		if (!old)
-			gain_order(core, i >> 6, q);
+		node[--q] = bit;
+		gain_order(core, i >> 6, q);
 	} while (q > order);
 	return i << 6 | p;
 }
