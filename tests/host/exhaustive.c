@@ -225,14 +225,25 @@ static void reached(u32 key)
  * Operations, each on a copy of the state
  */
 
-static void try_free(u32 key, u64 index)
+static int free_in_two_steps(u64 index, u64 *nr)
+{
+	int ret = buddy_core_extent(&work.core, index, nr);
+
+	if (has_changed())
+		fail("the extent changed the pool");
+	if (!ret)
+		buddy_core_release(&work.core, index, *nr);
+	return ret;
+}
+
+static void try_free(u32 key, u64 index, bool two_steps)
 {
 	int want = -ERANGE, ret, cell = cell_at(index);
 	u64 nr = 0;
 
 	snprintf(where, sizeof(where), "free %" PRIu64, (uint64_t)index);
 	begin();
-	ret = buddy_core_free(&work.core, index, &nr);
+	ret = two_steps ? free_in_two_steps(index, &nr) : buddy_core_free(&work.core, index, &nr);
 	if (index >= space.first && index - space.first < space.nr_blocks)
 		want = model_is_free(&model, index, 1) ? -ENOENT : -EINVAL;
 	if (cell >= 0 && cell_head(key, cell)) {
@@ -319,6 +330,26 @@ static void try_alloc(u32 key, const struct buddy_core_request *req)
 		fail("got %" PRIu64 ", which is wrong", (uint64_t)index);
 	if (model_best_fit(&model, req, &want) && want != index)
 		fail("got %" PRIu64 " instead of %" PRIu64, (uint64_t)index, (uint64_t)want);
+	reached_by_alloc(key, req, index);
+}
+
+/* Must do the same as the general function does. */
+static void try_block(u32 key, const struct buddy_core_request *req)
+{
+	u64 want, index = ~0ULL;
+	int ret;
+
+	request_text(req);
+	begin();
+	ret = buddy_core_alloc_block(&work.core, req->align_order, &index);
+	if (!model_best_fit(&model, req, &want)) {
+		if (ret != -ENOSPC || has_changed())
+			fail("alloc_block: %d", ret);
+		return;
+	}
+	if (ret || index != want)
+		fail("alloc_block: %d, %" PRIu64 " instead of %" PRIu64, ret, (uint64_t)index,
+		     (uint64_t)want);
 	reached_by_alloc(key, req, index);
 }
 
@@ -424,6 +455,8 @@ static void try_natural(u32 key)
 	for (req.nr = 1; req.nr <= space.nr_blocks; req.nr *= 2, req.align_order++) {
 		for (req.flags = 0; req.flags <= BUDDY_CORE_TOP_DOWN; req.flags++)
 			try_alloc(key, &req);
+		req.flags = 0;
+		try_block(key, &req);
 		for (i = 0; i + req.nr <= space.nr_cells; i++)
 			if (cell_start(i) % req.nr == 0)
 				try_at(key, i, req.nr);
@@ -437,6 +470,11 @@ static void try_sizes(u32 key, struct buddy_core_request *req)
 	for (req->align_order = 0; req->align_order <= max_order; req->align_order++)
 		for (req->flags = 0; req->flags <= BUDDY_CORE_TOP_DOWN; req->flags++)
 			try_alloc(key, req);
+	if (req->end - req->start < space.nr_blocks || req->nr & (req->nr - 1))
+		return;
+	req->flags = 0;
+	req->align_order = buddy_core_max_order(req->nr);
+	try_block(key, req);
 }
 
 /* Every window that begins and ends at a cut, or only the whole pool */
@@ -500,7 +538,8 @@ static void try_indexes(u32 key)
 			if (more && i && i < space.nr_cells && run_length(i, 1) == 1 &&
 			    run_length(i - 1, 1) == 1)
 				continue;
-			try_free(key, cell_start(i) + more);
+			try_free(key, cell_start(i) + more, false);
+			try_free(key, cell_start(i) + more, true);
 			try_query(cell_start(i) + more);
 		}
 	}

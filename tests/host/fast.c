@@ -265,7 +265,8 @@ bool fast_best_fit(const struct fast *fast, const struct buddy_core_request *req
 		if (!find_block(fast, 1, fast->order, 0, req, q, index))
 			continue;
 		if (req->flags & BUDDY_CORE_TOP_DOWN)
-			*index += (1ULL << q) - (1ULL << need);
+			*index = (*index + (1ULL << q) - req->nr) >> req->align_order
+								  << req->align_order;
 		return true;
 	}
 	return false;

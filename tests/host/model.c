@@ -101,7 +101,11 @@ bool model_best_fit(struct model *model, const struct buddy_core_request *req, u
 	}
 	if (!best)
 		return false;
-	*index = best->start + (down ? (1ULL << best->order) - (1ULL << need) : 0);
+	*index = best->start;
+	if (down) {
+		*index += (1ULL << best->order) - req->nr;
+		*index -= *index % (1ULL << req->align_order);
+	}
 	return true;
 }
 

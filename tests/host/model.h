@@ -51,8 +51,8 @@ bool model_has_run(struct model *model, const struct buddy_core_request *req);
 /*
  * Where best fit puts @req: among the maximal free blocks inside the window
  * that can hold its size and alignment, the smallest, of these the lowest (or
- * highest), in it the lowest (or highest) place of natural alignment. Returns
- * false if there is no such block.
+ * highest), in it the lowest (or highest) place that is aligned. Returns false if
+ * there is no such block.
  */
 bool model_best_fit(struct model *model, const struct buddy_core_request *req, u64 *index);
 

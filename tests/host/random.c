@@ -349,7 +349,7 @@ static int run(u64 seed, u64 ops)
 	fflush(stdout);
 	pid = fork();
 	if (!pid)
-		_exit(worker(seed, ops));
+		exit(worker(seed, ops));
 	waitpid(pid, &status, 0);
 	if (status)
 		report(shared->round);

@@ -3,7 +3,6 @@
 #define HOST_LINUX_BITOPS_H
 
 #include <linux/bits.h>
-#include <linux/math.h>
 #include <linux/types.h>
 
 /*
