@@ -326,7 +326,7 @@ static int set_limits(struct buddy_pool *pool, const struct buddy_pool_config *c
 		       pool->name, pool->min_alloc, pool->max_alloc, pool->size);
 		return -EINVAL;
 	}
-	if (config->max_alloc && min_block > roundup_size(config->max_alloc)) {
+	if (config->max_alloc && 1ULL << pool->shift > roundup_size(config->max_alloc)) {
 		pr_err("%s: min_block %llu is more than max_alloc %llu\n", pool->name, min_block,
 		       config->max_alloc);
 		return -EINVAL;
