@@ -355,6 +355,11 @@ static int set_shards(struct buddy_pool *pool, const struct buddy_pool_config *c
 				  (first >> pool->shard_order) + 1;
 		pool->max_alloc = min(pool->max_alloc, 1ULL << pool->shard_order << pool->shift);
 	}
+	if (pool->min_alloc > pool->max_alloc) {
+		pr_err("%s: min_alloc %llu is more than a shard's %llu\n", pool->name,
+		       pool->min_alloc, pool->max_alloc);
+		return -EINVAL;
+	}
 	pool->shards = kvcalloc(pool->nr_shards, sizeof(*pool->shards), GFP_KERNEL);
 	if (!pool->shards)
 		return -ENOMEM;
