@@ -70,7 +70,7 @@ static u64 bytes_taken(const struct buddy_shard *shard)
 
 static unsigned int natural_order(const struct buddy_shard *shard, u64 nr)
 {
-	return min_t(unsigned int, fls64(nr - 1), shard->max_order);
+	return min_t(unsigned int, fls64(nr - 1), shard->natural_order);
 }
 
 static enum buddy_pool_reason set_length(const struct buddy_shard *shard,
@@ -491,6 +491,7 @@ void buddy_shard_init(struct buddy_shard *shard, void *metadata)
 	shard->reservations = RB_ROOT;
 	buddy_core_init(&shard->park.core, address_to_index(shard, shard->base),
 			shard->size >> shard->shift, metadata);
+	shard->natural_order = fls64(shard->park.core.avail) - 1;
 }
 
 void buddy_shard_destroy(struct buddy_shard *shard)

@@ -19,7 +19,8 @@
  * struct buddy_shard - a range of addresses
  * @lock: guards all from @park on; the rest is constant
  * @shift: log2 of the min block
- * @max_order: of the largest block it can hold
+ * @max_order: of the largest block it could hold if its base were aligned
+ * @natural_order: of the largest block it holds
  * @origin: address of index 0
  * @base: first address
  * @size: bytes
@@ -44,6 +45,7 @@ struct buddy_shard {
 	spinlock_t lock;
 	unsigned int shift;
 	unsigned int max_order;
+	unsigned int natural_order;
 	u64 origin;
 	u64 base;
 	u64 size;
