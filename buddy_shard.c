@@ -118,6 +118,7 @@ static enum buddy_pool_reason set_window(const struct buddy_shard *shard,
 	u64 start = request->start ? request->start - shard->base : 0;
 	u64 end = request->end ? request->end - shard->base : shard->size;
 	u64 block = 1ULL << shard->shift;
+	u64 aligned;
 
 	if (start >= end || end > shard->size)
 		return BUDDY_POOL_REASON_WINDOW;
@@ -125,8 +126,10 @@ static enum buddy_pool_reason set_window(const struct buddy_shard *shard,
 	core->end = first + (end >> shard->shift);
 	if (core->start >= core->end)
 		return BUDDY_POOL_REASON_WINDOW;
-	return core->nr > core->end - core->start ? BUDDY_POOL_REASON_OVERSIZE :
-						    BUDDY_POOL_REASON_NONE;
+	if (core->nr > core->end - core->start)
+		return BUDDY_POOL_REASON_OVERSIZE;
+	aligned = round_up(core->start, 1ULL << core->align_order);
+	return aligned > core->end - core->nr ? BUDDY_POOL_REASON_ALIGN : BUDDY_POOL_REASON_NONE;
 }
 
 static enum buddy_pool_reason set_fixed(const struct buddy_shard *shard,
