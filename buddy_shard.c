@@ -366,6 +366,7 @@ static int refuse_free(struct buddy_shard *shard, int err, enum buddy_pool_reaso
 
 int buddy_shard_free(struct buddy_shard *shard, u64 address, enum buddy_pool_reason *reason)
 {
+	struct buddy_core_extent extent;
 	u64 nr;
 	int err;
 
@@ -379,8 +380,12 @@ int buddy_shard_free(struct buddy_shard *shard, u64 address, enum buddy_pool_rea
 	err = buddy_park_free(&shard->park, address_to_index(shard, address), &nr);
 	if (err == -ENOENT)
 		return refuse_free(shard, err, BUDDY_POOL_REASON_NOT_ALLOCATED, reason);
-	if (err)
+	if (err) {
+		buddy_core_query(flushed(shard), address_to_index(shard, address), &extent);
+		if (find_reservation(shard, extent.start))
+			return refuse_free(shard, -ENOENT, BUDDY_POOL_REASON_RESERVED, reason);
 		return refuse_free(shard, err, BUDDY_POOL_REASON_INTERIOR, reason);
+	}
 	shard->frees++;
 	if (reason)
 		*reason = BUDDY_POOL_REASON_NONE;
