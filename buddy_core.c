@@ -259,7 +259,7 @@ static noinline void propagate(struct buddy_core *core, unsigned int level, u64 
 }
 
 /* propagate() of one order that level-1 node @i has got its first block of */
-static noinline void gain_order(struct buddy_core *core, u64 i, unsigned int q)
+static inline void gain_order(struct buddy_core *core, u64 i, unsigned int q)
 {
 	unsigned int level;
 
@@ -275,7 +275,7 @@ static noinline void gain_order(struct buddy_core *core, u64 i, unsigned int q)
 }
 
 /* propagate() of one order that level-1 node @i has no more block of */
-static noinline void lose_order(struct buddy_core *core, u64 i, unsigned int q)
+static inline void lose_order(struct buddy_core *core, u64 i, unsigned int q)
 {
 	unsigned int level;
 
@@ -690,7 +690,7 @@ static int alloc_best_fit(struct buddy_core *core, u64 nr, unsigned int order, u
  * alloc_best_fit() of one block from one of order @q that lies within a leaf,
  * as nearly all do, in straight code.
  */
-static inline u64 alloc_in_leaf(struct buddy_core *core, unsigned int order, unsigned int q)
+static __always_inline u64 alloc_in_leaf(struct buddy_core *core, unsigned int order, unsigned int q)
 {
 	struct buddy_leaf *leaf;
 	unsigned int level, p;
@@ -790,6 +790,7 @@ static inline void free_in_leaf(struct buddy_core *core, u64 i, unsigned int p, 
 	u64 bit = 1ULL << (i & 63);
 	u64 old, missing;
 
+	leaf->head &= ~(1ULL << p);
 	if (unlikely(merged == 6)) {
 		free_block(core, 0, i, p, k);
 		return;
@@ -951,8 +952,21 @@ int buddy_core_alloc_block(struct buddy_core *core, unsigned int order, u64 *ind
 	q = order + __ffs64(orders);
 	if (unlikely(q >= 6))
 		return alloc_best_fit(core, 1ULL << order, order, index);
-	*index = alloc_in_leaf(core, order, q);
-	return 0;
+	/* One copy of the code for each order, of which the compiler makes much */
+	switch (q) {
+	case 0:
+		*index = alloc_in_leaf(core, order, 0);
+		return 0;
+	case 1:
+		*index = alloc_in_leaf(core, order, 1);
+		return 0;
+	case 2:
+		*index = alloc_in_leaf(core, order, 2);
+		return 0;
+	default:
+		*index = alloc_in_leaf(core, order, q);
+		return 0;
+	}
 }
 
 int buddy_core_search(struct buddy_core *core, const struct buddy_core_request *req,
@@ -1019,16 +1033,16 @@ void buddy_core_release(struct buddy_core *core, u64 index, u64 nr)
 {
 	unsigned int k, level;
 
+	if (likely(is_block(index, nr) && nr < 64)) {
+		free_in_leaf(core, index >> 6, index & 63, order_of(nr));
+		return;
+	}
 	clear_extent(core, index, nr);
-	if (unlikely(!is_block(index, nr))) {
+	if (!is_block(index, nr)) {
 		free_run(core, index, nr);
 		return;
 	}
 	k = order_of(nr);
-	if (likely(k < 6)) {
-		free_in_leaf(core, index >> 6, index & 63, k);
-		return;
-	}
 	level = min(k / 6, core->top);
 	index >>= 6 * level;
 	free_block(core, level, index >> 6, index & 63, k - 6 * level);

@@ -27,18 +27,11 @@ void buddy_park_flush(struct buddy_park *park)
 int buddy_park_alloc(struct buddy_park *park, const struct buddy_core_request *req, u64 *index)
 {
 	unsigned int order = fls64(req->nr - 1);
+	bool plain = !(req->nr & (req->nr - 1)) && req->align_order <= order && !req->flags &&
+		     req->start <= park->core.first && req->end >= park->core.end;
 
-	if (likely(!(req->nr & (req->nr - 1)) && req->align_order <= order && !req->flags &&
-		   req->start <= park->core.first && req->end >= park->core.end)) {
-		if (park->block[order]) {
-			*index = park->block[order] - 1;
-			park->block[order] = 0;
-			park->nr_parked -= req->nr;
-			return 0;
-		}
-		if (likely(!buddy_core_alloc_block(&park->core, order, index)))
-			return 0;
-	}
+	if (plain && buddy_park_alloc_block(park, order, index))
+		return 0;
 	buddy_park_flush(park);
 	return buddy_core_alloc(&park->core, req, index);
 }

@@ -55,6 +55,28 @@ static inline u64 buddy_park_nr_free(const struct buddy_park *park)
 void buddy_park_flush(struct buddy_park *park);
 
 /**
+ * buddy_park_alloc_block() - take one block, at natural alignment, anywhere
+ * @park: the pool
+ * @order: of the block, at most that of the pool
+ * @index: set to the first block on success
+ *
+ * Does not unpark anything; buddy_park_alloc() does, and may yet succeed.
+ *
+ * Return: whether there was one.
+ */
+static inline bool buddy_park_alloc_block(struct buddy_park *park, unsigned int order, u64 *index)
+{
+	u64 parked = park->block[order];
+
+	if (!parked)
+		return !buddy_core_alloc_block(&park->core, order, index);
+	*index = parked - 1;
+	park->block[order] = 0;
+	park->nr_parked -= 1ULL << order;
+	return true;
+}
+
+/**
  * buddy_park_alloc() - as buddy_core_alloc()
  * @park: the pool
  * @req: the request

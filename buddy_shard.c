@@ -228,6 +228,31 @@ static int try_alloc(struct buddy_shard *shard, const struct buddy_pool_request 
 	return err;
 }
 
+/* The request that nearly all are: a power of two of blocks, anywhere */
+static inline bool alloc_plain(struct buddy_shard *shard, const struct buddy_pool_request *request,
+			       struct buddy_pool_result *result)
+{
+	u64 size = request->size;
+	u64 index, nr;
+
+	if (request->align | request->start | request->end || !size ||
+	    request->flags & ~(BUDDY_POOL_MAY_SLEEP | BUDDY_POOL_WANT_LARGEST) ||
+	    size < shard->min_alloc || size > shard->max_alloc)
+		return false;
+	nr = ((size - 1) >> shard->shift) + 1;
+	if (nr & (nr - 1))
+		return false;
+	scoped_guard(spinlock_irqsave, &shard->lock) {
+		if (!buddy_park_alloc_block(&shard->park, __ffs64(nr), &index))
+			return false;
+		count_granted(shard, size, nr);
+	}
+	result->address = index_to_address(shard, index);
+	result->size = nr << shard->shift;
+	result->reason = BUDDY_POOL_REASON_NONE;
+	return true;
+}
+
 int buddy_shard_alloc(struct buddy_shard *shard, const struct buddy_pool_request *request,
 		      struct buddy_pool_result *result)
 {
@@ -236,6 +261,8 @@ int buddy_shard_alloc(struct buddy_shard *shard, const struct buddy_pool_request
 	u64 index;
 	int err;
 
+	if (likely(alloc_plain(shard, request, result)))
+		return 0;
 	result->reason = translate(shard, request, &core);
 	if (result->reason)
 		return -EINVAL;
