@@ -224,7 +224,7 @@ static void words_are_understood(struct kunit *test)
 
 		/* Half of them sparse, for the large blocks */
 		if (n & 1)
-			word &= word << below(&rnd, 64) & word >> below(&rnd, 64);
+			word &= (word << below(&rnd, 64)) & (word >> below(&rnd, 64));
 		expect_word_is_understood(test, word);
 	}
 }
