@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What is better measured in user space, on buddy_core.c itself.
+ *
+ * threads: B7, two threads at once on one pool, each on a CPU of its own, with
+ * the lock that a pool has in the kernel, against one thread that does the same.
+ * In the kernel it would be the cost of disabling interrupts on User Mode Linux
+ * that is measured. Times are of all operations of both, not of one thread's.
+ *
+ * trace, empty: B2's trace, for callgrind to count what replay() executes, with
+ * the allocator and without.
+ *
+ * Results are lines as bench_main.c prints them, '-' for what is not measured.
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "bench_trace.h"
+#include "buddy_park.h"
+
+#define BLOCKS		(1ULL << 18)
+#define THREADS		2
+#define ROUNDS		9
+/* Operations before those that are measured */
+#define AGING		(BLOCKS / 2)
+#define EMPTY		(~0ULL)
+
+/*
+ * The kernel's queued spinlock as far as two CPUs ever see of it: one has it, the
+ * other announces itself and is the next, even if the first soon wants it again.
+ */
+#define LOCKED		1u
+#define PENDING		(1u << 8)
+
+struct lock {
+	union {
+		_Atomic unsigned int state;
+		_Atomic unsigned char locked;
+	};
+};
+
+static void wait_for_lock(struct lock *l)
+{
+	unsigned int old;
+
+	while ((old = atomic_fetch_or_explicit(&l->state, PENDING, memory_order_acquire)) & PENDING)
+		while (atomic_load_explicit(&l->state, memory_order_relaxed) & PENDING)
+			__builtin_ia32_pause();
+	while (old & LOCKED) {
+		__builtin_ia32_pause();
+		old = atomic_load_explicit(&l->state, memory_order_acquire);
+	}
+	atomic_store_explicit(&l->state, LOCKED, memory_order_relaxed);
+}
+
+static void lock(struct lock *l)
+{
+	unsigned int free = 0;
+
+	if (!atomic_compare_exchange_strong_explicit(&l->state, &free, LOCKED,
+						     memory_order_acquire, memory_order_relaxed))
+		wait_for_lock(l);
+}
+
+static void unlock(struct lock *l)
+{
+	atomic_store_explicit(&l->locked, 0, memory_order_release);
+}
+
+/**
+ * struct shard - as struct buddy_shard
+ * @lock: guards the rest
+ * @park: what is free
+ */
+struct shard {
+	struct lock lock;
+	struct buddy_park park;
+} __attribute__((aligned(64)));
+
+/**
+ * struct pool - as struct buddy_pool
+ * @nr_shards: 1 to THREADS
+ * @shard_blocks: blocks in each
+ * @metadata: of all shards
+ */
+struct pool {
+	struct shard shards[THREADS];
+	unsigned int nr_shards;
+	u64 shard_blocks;
+	void *metadata;
+};
+
+/**
+ * struct worker - a thread
+ * @pool: shared
+ * @cpu: where it runs
+ * @trace: its own
+ * @slots: its own: index of each allocation, or EMPTY
+ * @pos: next operation of the trace
+ * @nr: operations to do now
+ * @empty: do not call the allocator
+ * @locked: take the lock
+ */
+struct worker {
+	struct pool *pool;
+	unsigned int cpu;
+	struct bench_trace trace;
+	u64 *slots;
+	u64 pos;
+	u64 nr;
+	bool empty;
+	bool locked;
+} __attribute__((aligned(64)));
+
+static void *allocate(size_t nr, size_t size)
+{
+	void *memory = aligned_alloc(4096, (nr * size + 4095) / 4096 * 4096);
+
+	if (!memory) {
+		fprintf(stderr, "host_bench: out of memory\n");
+		exit(1);
+	}
+	return memset(memory, 0, nr * size);
+}
+
+static struct pool *make_pool(unsigned int nr_shards)
+{
+	struct pool *pool = allocate(1, sizeof(*pool));
+	u64 nr = BLOCKS / nr_shards;
+	u64 bytes = buddy_core_metadata_size(0, nr);
+	unsigned int i;
+
+	pool->nr_shards = nr_shards;
+	pool->shard_blocks = nr;
+	pool->metadata = allocate(nr_shards, bytes);
+	for (i = 0; i < nr_shards; i++)
+		buddy_core_init(&pool->shards[i].park.core, 0, nr,
+				(char *)pool->metadata + i * bytes);
+	return pool;
+}
+
+static void free_pool(struct pool *pool)
+{
+	unsigned int i;
+
+	for (i = 0; i < pool->nr_shards; i++) {
+		if (buddy_park_nr_free(&pool->shards[i].park) == pool->shard_blocks)
+			continue;
+		fprintf(stderr, "host_bench: blocks are missing at the end\n");
+		exit(1);
+	}
+	free(pool->metadata);
+	free(pool);
+}
+
+static u64 take_from(struct worker *w, unsigned int i, u32 nr)
+{
+	struct shard *shard = &w->pool->shards[i];
+	u64 blocks = w->pool->shard_blocks;
+	unsigned int order = 31 - __builtin_clz(nr);
+	struct buddy_core_request request = { .nr = nr, .end = blocks, .align_order = order };
+	u64 index;
+	int err;
+
+	if (w->locked)
+		lock(&shard->lock);
+	err = !buddy_park_alloc_block(&shard->park, order, &index);
+	if (err)
+		err = buddy_park_alloc(&shard->park, &request, &index);
+	if (w->locked)
+		unlock(&shard->lock);
+	return err ? EMPTY : index + i * blocks;
+}
+
+/* At natural alignment, as a pool does it when asked for a size alone */
+static u64 take(struct worker *w, u32 nr)
+{
+	unsigned int home = w->cpu % w->pool->nr_shards;
+	u64 index = take_from(w, home, nr);
+	unsigned int i;
+
+	for (i = 0; index == EMPTY && i < w->pool->nr_shards; i++)
+		if (i != home)
+			index = take_from(w, i, nr);
+	return index;
+}
+
+static void give_back(struct worker *w, u64 index)
+{
+	struct pool *pool = w->pool;
+	struct shard *shard = &pool->shards[index >= pool->shard_blocks];
+	u64 nr;
+
+	if (w->locked)
+		lock(&shard->lock);
+	buddy_park_free(&shard->park, index & (pool->shard_blocks - 1), &nr);
+	if (w->locked)
+		unlock(&shard->lock);
+}
+
+static inline __attribute__((always_inline)) void run(struct worker *w, u64 nr)
+{
+	u64 end = w->pos + nr;
+
+	for (; w->pos < end; w->pos++) {
+		const struct bench_op *op = &w->trace.ops[w->pos];
+		u64 *slot = &w->slots[op->slot];
+
+		if (op->nr) {
+			*slot = w->empty ? w->pos : take(w, op->nr);
+		} else if (*slot != EMPTY) {
+			if (!w->empty)
+				give_back(w, *slot);
+			*slot = EMPTY;
+		}
+	}
+}
+
+/* The same but for the name, since callgrind is told to count in replay(). */
+__attribute__((noipa)) static void prepare(struct worker *w, u64 nr)
+{
+	run(w, nr);
+}
+
+__attribute__((noipa)) static void replay(struct worker *w, u64 nr)
+{
+	run(w, nr);
+}
+
+static void release_all(struct worker *w)
+{
+	u64 i;
+
+	for (i = 0; i < w->trace.nr_slots; i++)
+		if (w->slots[i] != EMPTY && !w->empty)
+			give_back(w, w->slots[i]);
+	free(w->slots);
+	free(w->trace.ops);
+}
+
+static void make_worker(struct worker *w, const struct bench_trace_spec *spec)
+{
+	u32 *live = allocate(bench_trace_max_slots(spec), sizeof(*live));
+	u16 *sizes = allocate(bench_trace_max_slots(spec), sizeof(*sizes));
+	u64 i;
+
+	w->trace.ops = allocate(bench_trace_max_ops(spec), sizeof(*w->trace.ops));
+	bench_trace_make(&w->trace, spec, live, sizes);
+	w->slots = allocate(w->trace.nr_slots, sizeof(*w->slots));
+	for (i = 0; i < w->trace.nr_slots; i++)
+		w->slots[i] = EMPTY;
+	free(live);
+	free(sizes);
+}
+
+/* An allocation and its free, again and again */
+static void make_pairs(struct worker *w, u64 nr)
+{
+	u64 i;
+
+	w->trace.ops = allocate(nr, sizeof(*w->trace.ops));
+	for (i = 0; i < nr; i++)
+		w->trace.ops[i].nr = (i + 1) % 2;
+	w->trace.nr_slots = 1;
+	w->slots = allocate(1, sizeof(*w->slots));
+	w->slots[0] = EMPTY;
+}
+
+/*
+ * Threads
+ */
+
+static atomic_bool ready, go;
+
+static void move_to(unsigned int cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	sched_setaffinity(0, sizeof(cpus), &cpus);
+}
+
+static void *thread(void *data)
+{
+	struct worker *w = data;
+
+	move_to(w->cpu);
+	atomic_store(&ready, true);
+	while (!atomic_load(&go))
+		__builtin_ia32_pause();
+	replay(w, w->nr);
+	return NULL;
+}
+
+static u64 now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+/*
+ * This thread is the first worker, so that both have a CPU to themselves.
+ *
+ * Return: picoseconds for each operation of @nr workers together.
+ */
+static u64 race(struct worker *workers, unsigned int nr)
+{
+	pthread_t second;
+	u64 start;
+
+	move_to(workers[0].cpu);
+	atomic_store(&ready, false);
+	atomic_store(&go, false);
+	if (nr > 1) {
+		pthread_create(&second, NULL, thread, &workers[1]);
+		while (!atomic_load(&ready))
+			__builtin_ia32_pause();
+	}
+	start = now_ns();
+	atomic_store(&go, true);
+	replay(&workers[0], workers[0].nr);
+	if (nr > 1)
+		pthread_join(second, NULL);
+	return (now_ns() - start) * 1000 / (nr * workers[0].nr);
+}
+
+static int compare_u64(const void *a, const void *b)
+{
+	u64 x = *(const u64 *)a, y = *(const u64 *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/**
+ * struct mix - what the threads do
+ * @name: as printed
+ * @percent: how full the pool is kept, or 0 for pairs of one block in an empty one
+ * @nr_shards: of the pool
+ */
+struct mix {
+	const char *name;
+	unsigned int percent;
+	unsigned int nr_shards;
+};
+
+static const struct mix mixes[] = {
+	{ "50 %, 1 shard", 50, 1 }, { "50 %, 2 shards", 50, 2 },
+	{ "80 %, 1 shard", 80, 1 }, { "80 %, 2 shards", 80, 2 },
+	{ "95 %, 1 shard", 95, 1 }, { "95 %, 2 shards", 95, 2 },
+	{ "pairs, 1 shard", 0, 1 }, { "pairs, 2 shards", 0, 2 },
+};
+
+static void report(const struct mix *mix, const char *threads, u64 *ps, u64 ops)
+{
+	u64 bytes = buddy_core_metadata_size(0, BLOCKS / mix->nr_shards) + sizeof(struct shard);
+
+	qsort(ps, ROUNDS, sizeof(*ps), compare_u64);
+	printf("bench|B7|%s, %s|%llu|buddy_pool|%llu|0|-|-|-|-|%llu|%llu|0\n", mix->name, threads,
+	       BLOCKS, (unsigned long long)ps[ROUNDS / 2],
+	       (unsigned long long)bytes * mix->nr_shards, (unsigned long long)(ROUNDS * ops));
+}
+
+static void make_workers(struct worker *workers, struct pool *pool, const struct mix *mix, u64 ops)
+{
+	unsigned int i;
+
+	for (i = 0; i < THREADS; i++) {
+		struct bench_trace_spec spec = {
+			.blocks = BLOCKS / THREADS,
+			.percent = mix->percent,
+			.churn = AGING + 2 * ROUNDS * ops,
+			.seed = 11 + i,
+		};
+
+		workers[i] = (struct worker){ .pool = pool, .cpu = i, .locked = true, .nr = ops };
+		if (mix->percent) {
+			make_worker(&workers[i], &spec);
+			prepare(&workers[i], workers[i].trace.nr_fill + AGING);
+		} else {
+			make_pairs(&workers[i], 2 * ROUNDS * ops);
+		}
+	}
+}
+
+static void bench_threads(const struct mix *mix, u64 ops)
+{
+	struct worker *workers = allocate(THREADS, sizeof(*workers));
+	struct pool *pool = make_pool(mix->nr_shards);
+	u64 one[ROUNDS], two[ROUNDS];
+	unsigned int i;
+
+	make_workers(workers, pool, mix, ops);
+	for (i = 0; i < ROUNDS; i++) {
+		one[i] = race(workers, 1);
+		two[i] = race(workers, 2);
+	}
+	report(mix, "one thread", one, ops);
+	report(mix, "two threads", two, 2 * ops);
+	for (i = 0; i < THREADS; i++)
+		release_all(&workers[i]);
+	free_pool(pool);
+	free(workers);
+}
+
+/*
+ * Instructions
+ */
+
+static void count_instructions(unsigned int percent, u64 ops, bool empty)
+{
+	struct bench_trace_spec spec = {
+		.blocks = BLOCKS,
+		.percent = percent,
+		.churn = AGING + ops,
+		.seed = 42 + percent,
+	};
+	struct worker w = { .pool = make_pool(1), .empty = empty };
+
+	make_worker(&w, &spec);
+	prepare(&w, w.trace.nr_fill + AGING);
+	replay(&w, ops);
+	release_all(&w);
+	free_pool(w.pool);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 3 && !strcmp(argv[1], "threads")) {
+		u64 ops = strtoull(argv[2], NULL, 0);
+		unsigned int i;
+
+		for (i = 0; i < sizeof(mixes) / sizeof(mixes[0]); i++)
+			bench_threads(&mixes[i], ops);
+		return 0;
+	}
+	if (argc == 4 && (!strcmp(argv[1], "trace") || !strcmp(argv[1], "empty"))) {
+		count_instructions(atoi(argv[2]), strtoull(argv[3], NULL, 0), argv[1][0] == 'e');
+		return 0;
+	}
+	fprintf(stderr, "usage: host_bench threads OPERATIONS\n"
+			"       host_bench trace|empty PERCENT OPERATIONS\n");
+	return 2;
+}
