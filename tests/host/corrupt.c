@@ -21,7 +21,7 @@
 #include "rng.h"
 #include "tap.h"
 
-#define STATES	40
+#define STATES 40
 
 static struct rig rig;
 static u64 nr_flips, nr_missed, nr_other;
@@ -47,10 +47,12 @@ static unsigned int size_of_node(unsigned int level)
 static void missed(const char *what, u64 i, unsigned int bit)
 {
 	if (nr_missed++ < 20)
-		printf("# not noticed: pool %" PRIu64 " %" PRIu64 ", %s %" PRIu64
-		       ", bit %u%s%s\n", (uint64_t)rig.fast.first,
-		       (uint64_t)(rig.fast.end - rig.fast.first), what, (uint64_t)i, bit,
-		       rig.small ? ", state " : "", rig.small ? model_text(&rig.model) : "");
+		printf("# not noticed: pool %" PRIu64 " %" PRIu64
+		       ", %s %" PRIu64 ", bit %u%s%s\n",
+		       (uint64_t)rig.fast.first,
+		       (uint64_t)(rig.fast.end - rig.fast.first), what,
+		       (uint64_t)i, bit, rig.small ? ", state " : "",
+		       rig.small ? model_text(&rig.model) : "");
 }
 
 /* Makes @copy a new pool with the allocations that the corrupted one seems to have */
@@ -60,10 +62,13 @@ static bool rebuild(struct buddy_core *copy, u64 *nr_pieces)
 	u64 at;
 
 	memset(rig.before, 0, rig.size);
-	buddy_core_init(copy, rig.core.first, rig.core.end - rig.core.first, rig.before);
+	buddy_core_init(copy, rig.core.first, rig.core.end - rig.core.first,
+			rig.before);
 	*nr_pieces = 0;
-	for (at = rig.core.first; at < rig.core.end; at = extent.start + extent.nr) {
-		if (buddy_core_query(&rig.core, at, &extent) || extent.start != at)
+	for (at = rig.core.first; at < rig.core.end;
+	     at = extent.start + extent.nr) {
+		if (buddy_core_query(&rig.core, at, &extent) ||
+		    extent.start != at)
 			return false;
 		if (extent.kind == BUDDY_CORE_FREE)
 			continue;
@@ -90,8 +95,10 @@ static bool is_other_state(void)
 	struct buddy_core copy;
 	u64 nr_pieces;
 
-	return rebuild(&copy, &nr_pieces) && !memcmp(rig.before, rig.metadata, rig.size) &&
-	       copy.avail == rig.core.avail && copy.nr_free == rig.core.nr_free &&
+	return rebuild(&copy, &nr_pieces) &&
+	       !memcmp(rig.before, rig.metadata, rig.size) &&
+	       copy.avail == rig.core.avail &&
+	       copy.nr_free == rig.core.nr_free &&
 	       nr_pieces == counted_pieces();
 }
 
@@ -120,9 +127,11 @@ static void collect_level(unsigned int level)
 	u64 i;
 	unsigned int w;
 
-	for (i = rig.core.first >> shift; i <= (rig.core.end - 1) >> shift; i++) {
+	for (i = rig.core.first >> shift; i <= (rig.core.end - 1) >> shift;
+	     i++) {
 		u64 *node = (u64 *)(rig.core.node[level] +
-				    (unsigned long)i * size_of_node(level) * sizeof(u64));
+				    (unsigned long)i * size_of_node(level) *
+					    sizeof(u64));
 
 		for (w = 0; w < words_of_node(level); w++)
 			words[nr_words++] = &node[w];
@@ -166,7 +175,8 @@ static void flip_some(struct rng *rng)
 	memcpy(saved, start, rig.size);
 	nr_flips++;
 	while (nr--) {
-		unsigned int i = rng_below(rng, 4) ? near + rng_below(rng, 4) : rng_next(rng) >> 40;
+		unsigned int i = rng_below(rng, 4) ? near + rng_below(rng, 4) :
+						     rng_next(rng) >> 40;
 		u64 bits = 1ULL << rng_below(rng, 64);
 
 		/* Or some adjacent ones, as operations change them */
@@ -227,10 +237,11 @@ static void test_pool(u64 first, u64 nr, unsigned int states)
 	}
 	if (why)
 		printf("# %s\n", why);
-	tap(!why && !nr_missed, "pool %" PRIu64 " %" PRIu64 ": of %" PRIu64
-	    " flips, %" PRIu64 " not noticed, %" PRIu64 " made another good state",
-	    (uint64_t)first, (uint64_t)nr, (uint64_t)nr_flips, (uint64_t)nr_missed,
-	    (uint64_t)nr_other);
+	tap(!why && !nr_missed,
+	    "pool %" PRIu64 " %" PRIu64 ": of %" PRIu64 " flips, %" PRIu64
+	    " not noticed, %" PRIu64 " made another good state",
+	    (uint64_t)first, (uint64_t)nr, (uint64_t)nr_flips,
+	    (uint64_t)nr_missed, (uint64_t)nr_other);
 }
 
 int main(void)

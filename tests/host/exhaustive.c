@@ -24,9 +24,9 @@
 #include "rig.h"
 #include "tap.h"
 
-#define MAX_CELLS	16
-#define MAX_METADATA	4096
-#define TABLE_SIZE	(1U << 21)
+#define MAX_CELLS 16
+#define MAX_METADATA 4096
+#define TABLE_SIZE (1U << 21)
 
 /**
  * struct space - a pool and its states
@@ -87,7 +87,8 @@ static unsigned int cells_of_allocation(u32 key, unsigned int i)
 {
 	unsigned int end = i + 1;
 
-	while (end < space.nr_cells && cell_used(key, end) && !cell_head(key, end))
+	while (end < space.nr_cells && cell_used(key, end) &&
+	       !cell_head(key, end))
 		end++;
 	return end - i;
 }
@@ -131,13 +132,14 @@ static const char *state_text(u32 key)
 	return text;
 }
 
-static void __attribute__((noreturn, format(printf, 1, 2))) fail(const char *format, ...)
+static void __attribute__((noreturn, format(printf, 1, 2)))
+fail(const char *format, ...)
 {
 	unsigned int i;
 	va_list args;
 
-	printf("# pool %" PRIu64 " %" PRIu64 ", cells at", (uint64_t)space.first,
-	       (uint64_t)space.nr_blocks);
+	printf("# pool %" PRIu64 " %" PRIu64 ", cells at",
+	       (uint64_t)space.first, (uint64_t)space.nr_blocks);
 	for (i = 0; i < space.nr_cells; i++)
 		printf(" %" PRIu64, (uint64_t)cell_start(i));
 	printf("\n# state %s\n# %s: ", state_text(state_of[current]), where);
@@ -150,9 +152,11 @@ static void __attribute__((noreturn, format(printf, 1, 2))) fail(const char *for
 
 static void request_text(const struct buddy_core_request *req)
 {
-	snprintf(where, sizeof(where), "alloc %" PRIu64 " in %" PRIu64 "..%" PRIu64
-		 ", align_order %u, flags %u", (uint64_t)req->nr, (uint64_t)req->start,
-		 (uint64_t)req->end, req->align_order, req->flags);
+	snprintf(where, sizeof(where),
+		 "alloc %" PRIu64 " in %" PRIu64 "..%" PRIu64
+		 ", align_order %u, flags %u",
+		 (uint64_t)req->nr, (uint64_t)req->start, (uint64_t)req->end,
+		 req->align_order, req->flags);
 }
 
 /*
@@ -243,7 +247,8 @@ static void try_free(u32 key, u64 index, bool two_steps)
 
 	snprintf(where, sizeof(where), "free %" PRIu64, (uint64_t)index);
 	begin();
-	ret = two_steps ? free_in_two_steps(index, &nr) : buddy_core_free(&work.core, index, &nr);
+	ret = two_steps ? free_in_two_steps(index, &nr) :
+			  buddy_core_free(&work.core, index, &nr);
 	if (index >= space.first && index - space.first < space.nr_blocks)
 		want = model_is_free(&model, index, 1) ? -ENOENT : -EINVAL;
 	if (cell >= 0 && cell_head(key, cell)) {
@@ -265,8 +270,8 @@ static void try_at(u32 key, unsigned int i, unsigned int nr)
 	bool is_free = !(key & (key_of_run(i, nr) & 0xffff));
 	int ret;
 
-	snprintf(where, sizeof(where), "at %" PRIu64 ", %" PRIu64, (uint64_t)cell_start(i),
-		 (uint64_t)run_length(i, nr));
+	snprintf(where, sizeof(where), "at %" PRIu64 ", %" PRIu64,
+		 (uint64_t)cell_start(i), (uint64_t)run_length(i, nr));
 	begin();
 	ret = buddy_core_alloc_at(&work.core, cell_start(i), run_length(i, nr));
 	if (ret != (is_free ? 0 : -ENOSPC))
@@ -294,7 +299,8 @@ static int alloc_unchanged(const struct buddy_core_request *req, u64 *index)
 }
 
 /* After a run of @req has been taken at @index. It may be one of cells. */
-static void reached_by_alloc(u32 key, const struct buddy_core_request *req, u64 index)
+static void reached_by_alloc(u32 key, const struct buddy_core_request *req,
+			     u64 index)
 {
 	int cell = cell_at(index);
 	int end = cell_at(index + req->nr);
@@ -316,20 +322,25 @@ static void try_alloc(u32 key, const struct buddy_core_request *req)
 	begin();
 	ret = alloc_unchanged(req, &index);
 	if (!ret && !exists)
-		request_text(req), fail("got %" PRIu64 ", but there is no run", (uint64_t)index);
+		request_text(req), fail("got %" PRIu64 ", but there is no run",
+					(uint64_t)index);
 	if (ret != (exists ? 0 : -ENOSPC))
-		request_text(req), fail("%d, but there is %s run", ret, exists ? "a" : "no");
+		request_text(req), fail("%d, but there is %s run", ret,
+					exists ? "a" : "no");
 	if (ret) {
 		if (has_changed())
-			request_text(req), fail("-ENOSPC, but the pool changed");
+			request_text(req),
+				fail("-ENOSPC, but the pool changed");
 		return;
 	}
 	request_text(req);
 	if (index < req->start || index + req->nr > req->end ||
-	    index % (1ULL << req->align_order) || !model_is_free(&model, index, req->nr))
+	    index % (1ULL << req->align_order) ||
+	    !model_is_free(&model, index, req->nr))
 		fail("got %" PRIu64 ", which is wrong", (uint64_t)index);
 	if (model_best_fit(&model, req, &want) && want != index)
-		fail("got %" PRIu64 " instead of %" PRIu64, (uint64_t)index, (uint64_t)want);
+		fail("got %" PRIu64 " instead of %" PRIu64, (uint64_t)index,
+		     (uint64_t)want);
 	reached_by_alloc(key, req, index);
 }
 
@@ -348,14 +359,14 @@ static void try_block(u32 key, const struct buddy_core_request *req)
 		return;
 	}
 	if (ret || index != want)
-		fail("alloc_block: %d, %" PRIu64 " instead of %" PRIu64, ret, (uint64_t)index,
-		     (uint64_t)want);
+		fail("alloc_block: %d, %" PRIu64 " instead of %" PRIu64, ret,
+		     (uint64_t)index, (uint64_t)want);
 	reached_by_alloc(key, req, index);
 }
 
 static void try_query(u64 index)
 {
-	struct buddy_core_extent is = { }, want = { };
+	struct buddy_core_extent is = {}, want = {};
 	int want_ret = model_query(&model, index, &want);
 	int ret;
 
@@ -364,10 +375,12 @@ static void try_query(u64 index)
 	ret = buddy_core_query(&work.core, index, &is);
 	if (ret != want_ret)
 		fail("%d instead of %d", ret, want_ret);
-	if (!ret && (is.start != want.start || is.nr != want.nr || is.kind != want.kind))
-		fail("%" PRIu64 "+%" PRIu64 ", kind %d, instead of %" PRIu64 "+%" PRIu64 ", %d",
-		     (uint64_t)is.start, (uint64_t)is.nr, is.kind, (uint64_t)want.start,
-		     (uint64_t)want.nr, want.kind);
+	if (!ret && (is.start != want.start || is.nr != want.nr ||
+		     is.kind != want.kind))
+		fail("%" PRIu64 "+%" PRIu64 ", kind %d, instead of %" PRIu64
+		     "+%" PRIu64 ", %d",
+		     (uint64_t)is.start, (uint64_t)is.nr, is.kind,
+		     (uint64_t)want.start, (uint64_t)want.nr, want.kind);
 	if (has_changed())
 		fail("the pool changed");
 }
@@ -378,13 +391,15 @@ static void try_largest(u64 start, u64 end)
 	u64 want = model_largest(&model, start, end);
 	u64 nr;
 
-	snprintf(where, sizeof(where), "largest in %" PRIu64 "..%" PRIu64, (uint64_t)start,
-		 (uint64_t)end);
+	snprintf(where, sizeof(where), "largest in %" PRIu64 "..%" PRIu64,
+		 (uint64_t)start, (uint64_t)end);
 	begin();
 	nr = buddy_core_largest(&work.core, start, end, &run);
 	if (nr != want)
-		fail("%" PRIu64 " instead of %" PRIu64, (uint64_t)nr, (uint64_t)want);
-	if (nr && (run < start || run + nr > end || !model_is_free(&model, run, nr)))
+		fail("%" PRIu64 " instead of %" PRIu64, (uint64_t)nr,
+		     (uint64_t)want);
+	if (nr &&
+	    (run < start || run + nr > end || !model_is_free(&model, run, nr)))
 		fail("%" PRIu64 " is not its start", (uint64_t)run);
 	if (buddy_core_largest(&work.core, start, end, NULL) != want)
 		fail("without run, something else");
@@ -395,7 +410,7 @@ static void try_largest(u64 start, u64 end)
 static void check_stats(void)
 {
 	struct buddy_core_stats stats;
-	u64 size[BUDDY_CORE_ORDERS] = { };
+	u64 size[BUDDY_CORE_ORDERS] = {};
 	u64 nr_free = 0;
 	unsigned int i;
 
@@ -412,8 +427,10 @@ static void check_stats(void)
 		const struct buddy_core_order_stats *order = &stats.order[i];
 
 		if (order->size != size[i])
-			fail("%" PRIu64 " blocks of order %u", (uint64_t)order->size, i);
-		if (order->size != order->enqueues - order->dequeues - order->removes)
+			fail("%" PRIu64 " blocks of order %u",
+			     (uint64_t)order->size, i);
+		if (order->size !=
+		    order->enqueues - order->dequeues - order->removes)
 			fail("order %u does not add up", i);
 	}
 }
@@ -436,7 +453,8 @@ static void build(u32 key)
 		if (!cell_head(key, i))
 			continue;
 		nr = cells_of_allocation(key, i);
-		if (buddy_core_alloc_at(&work.core, cell_start(i), run_length(i, nr)))
+		if (buddy_core_alloc_at(&work.core, cell_start(i),
+					run_length(i, nr)))
 			fail("at %u", i);
 		model_take(&model, cell_start(i), run_length(i, nr));
 	}
@@ -452,8 +470,10 @@ static void try_natural(u32 key)
 	unsigned int i;
 
 	req.end = space.first + space.nr_blocks;
-	for (req.nr = 1; req.nr <= space.nr_blocks; req.nr *= 2, req.align_order++) {
-		for (req.flags = 0; req.flags <= BUDDY_CORE_TOP_DOWN; req.flags++)
+	for (req.nr = 1; req.nr <= space.nr_blocks;
+	     req.nr *= 2, req.align_order++) {
+		for (req.flags = 0; req.flags <= BUDDY_CORE_TOP_DOWN;
+		     req.flags++)
 			try_alloc(key, &req);
 		req.flags = 0;
 		try_block(key, &req);
@@ -467,8 +487,10 @@ static void try_sizes(u32 key, struct buddy_core_request *req)
 {
 	unsigned int max_order = buddy_core_max_order(space.nr_blocks);
 
-	for (req->align_order = 0; req->align_order <= max_order; req->align_order++)
-		for (req->flags = 0; req->flags <= BUDDY_CORE_TOP_DOWN; req->flags++)
+	for (req->align_order = 0; req->align_order <= max_order;
+	     req->align_order++)
+		for (req->flags = 0; req->flags <= BUDDY_CORE_TOP_DOWN;
+		     req->flags++)
 			try_alloc(key, req);
 	if (req->end - req->start < space.nr_blocks || req->nr & (req->nr - 1))
 		return;
@@ -478,9 +500,10 @@ static void try_sizes(u32 key, struct buddy_core_request *req)
 }
 
 /* Every window that begins and ends at a cut, or only the whole pool */
-static void try_windows(u32 key, void (*try_one)(u32 key, struct buddy_core_request *req))
+static void
+try_windows(u32 key, void (*try_one)(u32 key, struct buddy_core_request *req))
 {
-	struct buddy_core_request req = { };
+	struct buddy_core_request req = {};
 	unsigned int s, e;
 
 	for (s = 0; s < space.nr_cells; s++) {
@@ -535,8 +558,8 @@ static void try_indexes(u32 key)
 	for (i = 0; i <= space.nr_cells; i++) {
 		for (more = -1; more <= 1; more++) {
 			/* Of single blocks, each is the next one's neighbour. */
-			if (more && i && i < space.nr_cells && run_length(i, 1) == 1 &&
-			    run_length(i - 1, 1) == 1)
+			if (more && i && i < space.nr_cells &&
+			    run_length(i, 1) == 1 && run_length(i - 1, 1) == 1)
 				continue;
 			try_free(key, cell_start(i) + more, false);
 			try_free(key, cell_start(i) + more, true);
@@ -625,7 +648,8 @@ static bool run_and_count(u64 want, u64 *total)
 	strcpy(where, "count");
 	current = 0;
 	if (nr_states != want)
-		fail("%u states instead of %" PRIu64, nr_states, (uint64_t)want);
+		fail("%u states instead of %" PRIu64, nr_states,
+		     (uint64_t)want);
 	return true;
 }
 
@@ -638,18 +662,25 @@ static void test_unit_pools(bool natural, unsigned int min, unsigned int max,
 	space.natural = natural;
 	space.windows = !natural;
 	for (nr = min; nr <= max; nr++) {
-		u64 firsts = nr <= max_moved ? 1ULL << buddy_core_max_order(nr) : 1;
+		u64 firsts =
+			nr <= max_moved ? 1ULL << buddy_core_max_order(nr) : 1;
 		u64 states = 0;
 		bool ok = true;
 
 		nr_operations = 0;
 		unit_cells(nr);
 		for (space.first = 0; space.first < firsts && ok; space.first++)
-			ok = run_and_count(natural ? natural_states(space.first, nr) :
-					   exact_states(nr), &states);
-		tap(ok, "%s, %u blocks from each of 0..%" PRIu64 ": %" PRIu64 " states, %" PRIu64
-		    " operations", natural ? "powers of two" : "any size, window and alignment",
-		    nr, (uint64_t)firsts - 1, (uint64_t)states, (uint64_t)nr_operations);
+			ok = run_and_count(natural ? natural_states(space.first,
+								    nr) :
+						     exact_states(nr),
+					   &states);
+		tap(ok,
+		    "%s, %u blocks from each of 0..%" PRIu64 ": %" PRIu64
+		    " states, %" PRIu64 " operations",
+		    natural ? "powers of two" :
+			      "any size, window and alignment",
+		    nr, (uint64_t)firsts - 1, (uint64_t)states,
+		    (uint64_t)nr_operations);
 	}
 }
 
@@ -661,23 +692,30 @@ struct borders {
 };
 
 static const struct borders borders[] = {
-	{ "8 blocks across a leaf's end", 0,
+	{ "8 blocks across a leaf's end",
+	  0,
 	  { 0, 60, 61, 62, 63, 64, 65, 66, 67, 68, 75 } },
-	{ "a leaf and both its neighbours", 0,
+	{ "a leaf and both its neighbours",
+	  0,
 	  { 0, 1, 63, 64, 65, 127, 128, 129, 191, 192 } },
-	{ "allocations that start inside a leaf", 37,
+	{ "allocations that start inside a leaf",
+	  37,
 	  { 0, 26, 27, 28, 90, 91, 92, 155, 156, 219, 220 } },
-	{ "leaves", 0,
-	  { 0, 64, 128, 192, 256, 320, 384, 448, 512 } },
-	{ "leaves and a ragged end", 64,
+	{ "leaves", 0, { 0, 64, 128, 192, 256, 320, 384, 448, 512 } },
+	{ "leaves and a ragged end",
+	  64,
 	  { 0, 64, 128, 130, 192, 200, 256, 258, 301 } },
-	{ "quarters of leaves", 5,
+	{ "quarters of leaves",
+	  5,
 	  { 0, 11, 27, 43, 59, 75, 91, 107, 123, 125 } },
-	{ "8 blocks across a node's end", 0,
+	{ "8 blocks across a node's end",
+	  0,
 	  { 0, 4092, 4093, 4094, 4095, 4096, 4097, 4098, 4099, 4100, 4111 } },
-	{ "a node's last leaf and the next one's first", 0,
+	{ "a node's last leaf and the next one's first",
+	  0,
 	  { 0, 64, 4031, 4032, 4033, 4095, 4096, 4097, 4160, 4161, 4170 } },
-	{ "a pool that starts in a node's last leaf", 4032,
+	{ "a pool that starts in a node's last leaf",
+	  4032,
 	  { 0, 1, 63, 64, 65, 128, 192, 4160, 4161, 4200 } },
 };
 
@@ -693,19 +731,20 @@ static void test_borders(unsigned int max_cells)
 		space.windows = true;
 		space.first = borders[i].first;
 		memcpy(space.cut, borders[i].cut, sizeof(space.cut));
-		for (space.nr_cells = 1; space.cut[space.nr_cells + 1]; space.nr_cells++)
+		for (space.nr_cells = 1; space.cut[space.nr_cells + 1];
+		     space.nr_cells++)
 			;
 		if (space.nr_cells > max_cells)
 			space.nr_cells = max_cells;
 		space.nr_blocks = space.cut[space.nr_cells];
 		nr_operations = 0;
 		ok = run_and_count(exact_states(space.nr_cells), &states);
-		tap(ok, "%s: %" PRIu64 " states, %" PRIu64 " operations", borders[i].name,
-		    (uint64_t)states, (uint64_t)nr_operations);
+		tap(ok, "%s: %" PRIu64 " states, %" PRIu64 " operations",
+		    borders[i].name, (uint64_t)states, (uint64_t)nr_operations);
 	}
 }
 
-static int usage(void)
+static int help(void)
 {
 	fprintf(stderr, "usage: exhaustive natural|exact MIN MAX MAX-MOVED\n"
 			"       exhaustive borders MAX-CELLS\n");
@@ -715,14 +754,14 @@ static int usage(void)
 int main(int argc, char **argv)
 {
 	if (argc < 3)
-		return usage();
+		return help();
 	tap_begin();
 	if (!strcmp(argv[1], "borders"))
 		test_borders(atoi(argv[2]));
 	else if (argc == 5)
-		test_unit_pools(!strcmp(argv[1], "natural"), atoi(argv[2]), atoi(argv[3]),
-				atoi(argv[4]));
+		test_unit_pools(!strcmp(argv[1], "natural"), atoi(argv[2]),
+				atoi(argv[3]), atoi(argv[4]));
 	else
-		return usage();
+		return help();
 	return tap_end();
 }

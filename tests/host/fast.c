@@ -41,7 +41,8 @@ static void set_whole(struct fast_node *node, unsigned int order, bool is_free)
 	node->longest = size;
 }
 
-static void add_up(struct fast_node *node, const struct fast_node *child, unsigned int order)
+static void add_up(struct fast_node *node, const struct fast_node *child,
+		   unsigned int order)
 {
 	u32 half = 1U << (order - 1);
 	const struct fast_node *low = child, *high = child + 1;
@@ -49,8 +50,10 @@ static void add_up(struct fast_node *node, const struct fast_node *child, unsign
 	node->orders = low->orders | high->orders;
 	if (low->orders == half && high->orders == half)
 		node->orders = 2 * half;
-	node->free_before = low->free_before + (low->orders == half ? high->free_before : 0);
-	node->free_after = high->free_after + (high->orders == half ? low->free_after : 0);
+	node->free_before = low->free_before +
+			    (low->orders == half ? high->free_before : 0);
+	node->free_after =
+		high->free_after + (high->orders == half ? low->free_after : 0);
 	node->longest = low->free_after + high->free_before;
 	if (node->longest < low->longest)
 		node->longest = low->longest;
@@ -63,8 +66,8 @@ static bool is_whole(const struct fast_node *node, unsigned int order)
 	return !node->orders || node->orders == 1ULL << order;
 }
 
-static void set_run(struct fast *fast, u64 n, unsigned int order, u64 base, u64 start, u64 end,
-		    bool is_free)
+static void set_run(struct fast *fast, u64 n, unsigned int order, u64 base,
+		    u64 start, u64 end, bool is_free)
 {
 	struct fast_node *node = &fast->node[n];
 	u64 half = 1ULL << order >> 1;
@@ -100,11 +103,11 @@ void fast_init(struct fast *fast, u64 first, u64 nr)
 /* What a walk over the nodes from left to right has seen and looks for */
 struct walk {
 	const struct fast *fast;
-	u64 start;		/* the window */
+	u64 start; /* the window */
 	u64 end;
 	u64 nr;
 	u64 align;
-	u64 run_start;		/* the free run that ends where the walk is */
+	u64 run_start; /* the free run that ends where the walk is */
 	u64 run_nr;
 	u64 longest;
 	unsigned int runs;
@@ -127,9 +130,11 @@ static void walk_over(struct walk *walk, u64 start, u64 nr, bool is_free)
 
 static bool walk_fits(const struct walk *walk)
 {
-	u64 start = (walk->run_start + walk->align - 1) / walk->align * walk->align;
+	u64 start =
+		(walk->run_start + walk->align - 1) / walk->align * walk->align;
 
-	return walk->run_nr && start + walk->nr <= walk->run_start + walk->run_nr;
+	return walk->run_nr &&
+	       start + walk->nr <= walk->run_start + walk->run_nr;
 }
 
 /*
@@ -150,19 +155,25 @@ static bool walk_node(struct walk *walk, u64 n, unsigned int order, u64 base)
 		walk_over(walk, from, to - from, node->orders);
 		return walk_fits(walk);
 	}
-	if (base >= walk->start && end <= walk->end && node->longest < walk->nr &&
+	if (base >= walk->start && end <= walk->end &&
+	    node->longest < walk->nr &&
 	    walk->run_nr + node->free_before < walk->nr) {
 		walk->run_nr = node->free_after;
 		walk->run_start = end - node->free_after;
 		return false;
 	}
 	return walk_node(walk, 2 * n, order - 1, base) ||
-	       walk_node(walk, 2 * n + 1, order - 1, base + (1ULL << order >> 1));
+	       walk_node(walk, 2 * n + 1, order - 1,
+			 base + (1ULL << order >> 1));
 }
 
 bool fast_is_free(const struct fast *fast, u64 start, u64 nr)
 {
-	struct walk walk = { .fast = fast, .start = start, .end = start + nr, .nr = nr, .align = 1 };
+	struct walk walk = { .fast = fast,
+			     .start = start,
+			     .end = start + nr,
+			     .nr = nr,
+			     .align = 1 };
 
 	if (start < fast->first || start >= fast->end || nr > fast->end - start)
 		return false;
@@ -171,30 +182,40 @@ bool fast_is_free(const struct fast *fast, u64 start, u64 nr)
 
 bool fast_has_run(const struct fast *fast, const struct buddy_core_request *req)
 {
-	struct walk walk = { .fast = fast, .start = req->start, .end = req->end, .nr = req->nr,
+	struct walk walk = { .fast = fast,
+			     .start = req->start,
+			     .end = req->end,
+			     .nr = req->nr,
 			     .align = 1ULL << req->align_order };
 
 	return walk_node(&walk, 1, fast->order, 0);
 }
 
 /* No run is as long as ~0, so this one walks to the end, without short cuts. */
-static void walk_runs(struct walk *walk, u64 n, unsigned int order, u64 base, unsigned int limit)
+static void walk_runs(struct walk *walk, u64 n, unsigned int order, u64 base,
+		      unsigned int limit)
 {
 	const struct fast_node *node = &walk->fast->node[n];
 
 	if (walk->runs > limit)
 		return;
-	if (base + (1ULL << order) <= walk->start || base >= walk->end || is_whole(node, order)) {
+	if (base + (1ULL << order) <= walk->start || base >= walk->end ||
+	    is_whole(node, order)) {
 		walk_node(walk, n, order, base);
 		return;
 	}
 	walk_runs(walk, 2 * n, order - 1, base, limit);
-	walk_runs(walk, 2 * n + 1, order - 1, base + (1ULL << order >> 1), limit);
+	walk_runs(walk, 2 * n + 1, order - 1, base + (1ULL << order >> 1),
+		  limit);
 }
 
-unsigned int fast_runs(const struct fast *fast, u64 start, u64 end, unsigned int limit)
+unsigned int fast_runs(const struct fast *fast, u64 start, u64 end,
+		       unsigned int limit)
 {
-	struct walk walk = { .fast = fast, .start = start, .end = end, .nr = ~0ULL >> 1,
+	struct walk walk = { .fast = fast,
+			     .start = start,
+			     .end = end,
+			     .nr = ~0ULL >> 1,
 			     .align = 1 };
 
 	walk_runs(&walk, 1, fast->order, 0, limit);
@@ -222,27 +243,33 @@ static u64 longest_in(struct walk *walk, u64 n, unsigned int order, u64 base)
 		return walk->longest;
 	}
 	longest_in(walk, 2 * n, order - 1, base);
-	return longest_in(walk, 2 * n + 1, order - 1, base + (1ULL << order >> 1));
+	return longest_in(walk, 2 * n + 1, order - 1,
+			  base + (1ULL << order >> 1));
 }
 
 u64 fast_largest(const struct fast *fast, u64 start, u64 end)
 {
-	struct walk walk = { .fast = fast, .start = start, .end = end, .nr = ~0ULL >> 1,
+	struct walk walk = { .fast = fast,
+			     .start = start,
+			     .end = end,
+			     .nr = ~0ULL >> 1,
 			     .align = 1 };
 
 	return longest_in(&walk, 1, fast->order, 0);
 }
 
 /* The lowest (highest) maximal free block of order @q inside the window */
-static bool find_block(const struct fast *fast, u64 n, unsigned int order, u64 base,
-		       const struct buddy_core_request *req, unsigned int q, u64 *start)
+static bool find_block(const struct fast *fast, u64 n, unsigned int order,
+		       u64 base, const struct buddy_core_request *req,
+		       unsigned int q, u64 *start)
 {
 	const struct fast_node *node = &fast->node[n];
 	bool down = req->flags & BUDDY_CORE_TOP_DOWN;
 	u64 size = 1ULL << order;
 	u64 half = size / 2;
 
-	if (!(node->orders >> q & 1) || base + size <= req->start || base >= req->end)
+	if (!(node->orders >> q & 1) || base + size <= req->start ||
+	    base >= req->end)
 		return false;
 	if (order == q) {
 		*start = base;
@@ -250,11 +277,14 @@ static bool find_block(const struct fast *fast, u64 n, unsigned int order, u64 b
 	}
 	if (is_whole(node, order))
 		return false;
-	return find_block(fast, 2 * n + down, order - 1, base + half * down, req, q, start) ||
-	       find_block(fast, 2 * n + !down, order - 1, base + half * !down, req, q, start);
+	return find_block(fast, 2 * n + down, order - 1, base + half * down,
+			  req, q, start) ||
+	       find_block(fast, 2 * n + !down, order - 1, base + half * !down,
+			  req, q, start);
 }
 
-bool fast_best_fit(const struct fast *fast, const struct buddy_core_request *req, u64 *index)
+bool fast_best_fit(const struct fast *fast,
+		   const struct buddy_core_request *req, u64 *index)
 {
 	unsigned int need = req->nr > 1 ? fls64(req->nr - 1) : 0;
 	unsigned int q;
@@ -265,8 +295,8 @@ bool fast_best_fit(const struct fast *fast, const struct buddy_core_request *req
 		if (!find_block(fast, 1, fast->order, 0, req, q, index))
 			continue;
 		if (req->flags & BUDDY_CORE_TOP_DOWN)
-			*index = (*index + (1ULL << q) - req->nr) >> req->align_order
-								  << req->align_order;
+			*index = (*index + (1ULL << q) - req->nr) >>
+				 req->align_order << req->align_order;
 		return true;
 	}
 	return false;
@@ -299,7 +329,8 @@ int fast_free(struct fast *fast, u64 index, u64 *nr)
 	return 0;
 }
 
-int fast_query(const struct fast *fast, u64 index, struct buddy_core_extent *extent)
+int fast_query(const struct fast *fast, u64 index,
+	       struct buddy_core_extent *extent)
 {
 	unsigned int order = fast->order;
 	u64 n = 1;
@@ -318,12 +349,14 @@ int fast_query(const struct fast *fast, u64 index, struct buddy_core_extent *ext
 	while (!fast->length[extent->start])
 		extent->start--;
 	extent->nr = fast->length[extent->start];
-	extent->kind = extent->start == index ? BUDDY_CORE_HEAD : BUDDY_CORE_INTERIOR;
+	extent->kind = extent->start == index ? BUDDY_CORE_HEAD :
+						BUDDY_CORE_INTERIOR;
 	return 0;
 }
 
-static unsigned int border_of(const struct fast *fast, u64 n, unsigned int order, u64 base,
-			      u64 start, u64 end, struct fast_block *blocks)
+static unsigned int border_of(const struct fast *fast, u64 n,
+			      unsigned int order, u64 base, u64 start, u64 end,
+			      struct fast_block *blocks)
 {
 	const struct fast_node *node = &fast->node[n];
 	unsigned int found;
@@ -338,11 +371,13 @@ static unsigned int border_of(const struct fast *fast, u64 n, unsigned int order
 	if (end <= base || start >= base + (1ULL << order))
 		return 0;
 	found = border_of(fast, 2 * n, order - 1, base, start, end, blocks);
-	return found + border_of(fast, 2 * n + 1, order - 1, base + (1ULL << order >> 1),
-				 start, end, blocks + found);
+	return found + border_of(fast, 2 * n + 1, order - 1,
+				 base + (1ULL << order >> 1), start, end,
+				 blocks + found);
 }
 
-unsigned int fast_border(const struct fast *fast, u64 start, u64 end, struct fast_block *blocks)
+unsigned int fast_border(const struct fast *fast, u64 start, u64 end,
+			 struct fast_block *blocks)
 {
 	return border_of(fast, 1, fast->order, 0, start, end, blocks);
 }

@@ -10,10 +10,10 @@
 
 #include "buddy_core.h"
 
-#define FAST_ORDERS	22
-#define FAST_BLOCKS	(1ULL << (FAST_ORDERS - 1))
+#define FAST_ORDERS 22
+#define FAST_BLOCKS (1ULL << (FAST_ORDERS - 1))
 /* Blocks beside the border of a run: two for each order and each end */
-#define FAST_BORDER	(8 * FAST_ORDERS)
+#define FAST_BORDER (8 * FAST_ORDERS)
 
 /*
  * A node of order o: bit q of orders is set if a maximal free block of order q
@@ -22,9 +22,9 @@
  */
 struct fast_node {
 	u64 orders;
-	u32 free_before;	/* free blocks from its start on */
-	u32 free_after;		/* free blocks up to its end */
-	u32 longest;		/* free run inside */
+	u32 free_before; /* free blocks from its start on */
+	u32 free_after; /* free blocks up to its end */
+	u32 longest; /* free run inside */
 };
 
 /**
@@ -63,11 +63,14 @@ void fast_init(struct fast *fast, u64 first, u64 nr);
 
 /* These do what their namesakes in model.h do. */
 bool fast_is_free(const struct fast *fast, u64 start, u64 nr);
-bool fast_has_run(const struct fast *fast, const struct buddy_core_request *req);
-bool fast_best_fit(const struct fast *fast, const struct buddy_core_request *req, u64 *index);
+bool fast_has_run(const struct fast *fast,
+		  const struct buddy_core_request *req);
+bool fast_best_fit(const struct fast *fast,
+		   const struct buddy_core_request *req, u64 *index);
 void fast_take(struct fast *fast, u64 start, u64 nr);
 int fast_free(struct fast *fast, u64 index, u64 *nr);
-int fast_query(const struct fast *fast, u64 index, struct buddy_core_extent *extent);
+int fast_query(const struct fast *fast, u64 index,
+	       struct buddy_core_extent *extent);
 u64 fast_largest(const struct fast *fast, u64 start, u64 end);
 
 /*
@@ -75,9 +78,11 @@ u64 fast_largest(const struct fast *fast, u64 start, u64 end);
  * parents when all of that is freed; in address order. Returns how many. The
  * run is all free or all used.
  */
-unsigned int fast_border(const struct fast *fast, u64 start, u64 end, struct fast_block *blocks);
+unsigned int fast_border(const struct fast *fast, u64 start, u64 end,
+			 struct fast_block *blocks);
 
 /* Free runs that overlap [start, end), counted up to @limit */
-unsigned int fast_runs(const struct fast *fast, u64 start, u64 end, unsigned int limit);
+unsigned int fast_runs(const struct fast *fast, u64 start, u64 end,
+		       unsigned int limit);
 
 #endif

@@ -77,7 +77,8 @@ static struct op next_op(struct input *input)
 		op.end = op.start + 2 + number(input);
 	op.nr = number(input) + 1;
 	if (op.kind == OP_ALLOC)
-		op.align_order = what >> 5 ? what >> 5 : buddy_core_max_order(op.nr);
+		op.align_order = what >> 5 ? what >> 5 :
+					     buddy_core_max_order(op.nr);
 	return op;
 }
 
@@ -85,14 +86,13 @@ static void report(const char *why, unsigned int nr)
 {
 	unsigned int i;
 
-	fprintf(stderr, "%s\npool %" PRIu64 " %" PRIu64 "\n", why, (uint64_t)rig.fast.first,
+	fprintf(stderr, "%s\npool %" PRIu64 " %" PRIu64 "\n", why,
+		(uint64_t)rig.fast.first,
 		(uint64_t)(rig.fast.end - rig.fast.first));
 	for (i = 0; i < nr; i++)
 		op_print(stderr, &script[i]);
 	abort();
 }
-
-int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {

@@ -35,7 +35,8 @@ static int maximal_at(const struct model *model, u64 start)
 
 		if (start % size || !run_is_free(model, start, size))
 			return -1;
-		if (!run_is_free(model, start / (2 * size) * (2 * size), 2 * size))
+		if (!run_is_free(model, start / (2 * size) * (2 * size),
+				 2 * size))
 			return order;
 	}
 	return -1;
@@ -80,7 +81,8 @@ bool model_has_run(struct model *model, const struct buddy_core_request *req)
 	return false;
 }
 
-bool model_best_fit(struct model *model, const struct buddy_core_request *req, u64 *index)
+bool model_best_fit(struct model *model, const struct buddy_core_request *req,
+		    u64 *index)
 {
 	bool down = req->flags & BUDDY_CORE_TOP_DOWN;
 	struct model_block *best = NULL;
@@ -136,7 +138,8 @@ static u64 length_of(struct model *model, u64 start)
 {
 	u64 end = start;
 
-	while (inside(model, end) && *owner_of(model, end) == *owner_of(model, start))
+	while (inside(model, end) &&
+	       *owner_of(model, end) == *owner_of(model, start))
 		end++;
 	return end - start;
 }
@@ -155,7 +158,8 @@ int model_free(struct model *model, u64 index, u64 *nr)
 	return 0;
 }
 
-int model_query(struct model *model, u64 index, struct buddy_core_extent *extent)
+int model_query(struct model *model, u64 index,
+		struct buddy_core_extent *extent)
 {
 	u64 start = index;
 
@@ -164,7 +168,8 @@ int model_query(struct model *model, u64 index, struct buddy_core_extent *extent
 	if (*owner_of(model, index)) {
 		extent->start = start_of(model, index);
 		extent->nr = length_of(model, extent->start);
-		extent->kind = extent->start == index ? BUDDY_CORE_HEAD : BUDDY_CORE_INTERIOR;
+		extent->kind = extent->start == index ? BUDDY_CORE_HEAD :
+							BUDDY_CORE_INTERIOR;
 		return 0;
 	}
 	model_look(model);
@@ -196,7 +201,9 @@ const char *model_text(struct model *model)
 	for (i = 0; i < model->nr; i++) {
 		if (i && model->owner[i] != model->owner[i - 1])
 			n++;
-		text[i] = model->owner[i] ? "abcdefghijklmnopqrstuvwxyz"[n % 26] : '.';
+		text[i] = model->owner[i] ?
+				  "abcdefghijklmnopqrstuvwxyz"[n % 26] :
+				  '.';
 	}
 	text[i] = 0;
 	return text;

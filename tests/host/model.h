@@ -9,8 +9,8 @@
 
 #include "buddy_core.h"
 
-#define MODEL_BLOCKS	5000
-#define MODEL_ORDERS	14
+#define MODEL_BLOCKS 5000
+#define MODEL_ORDERS 14
 
 /* A maximal free block */
 struct model_block {
@@ -54,13 +54,15 @@ bool model_has_run(struct model *model, const struct buddy_core_request *req);
  * highest), in it the lowest (or highest) place that is aligned. Returns false if
  * there is no such block.
  */
-bool model_best_fit(struct model *model, const struct buddy_core_request *req, u64 *index);
+bool model_best_fit(struct model *model, const struct buddy_core_request *req,
+		    u64 *index);
 
 void model_take(struct model *model, u64 start, u64 nr);
 
 /* As buddy_core_free(), buddy_core_query() */
 int model_free(struct model *model, u64 index, u64 *nr);
-int model_query(struct model *model, u64 index, struct buddy_core_extent *extent);
+int model_query(struct model *model, u64 index,
+		struct buddy_core_extent *extent);
 
 /* Length of the longest free run inside [start, end) */
 u64 model_largest(struct model *model, u64 start, u64 end);

@@ -20,10 +20,10 @@
 #include "rng.h"
 #include "tap.h"
 
-#define MAX_SCRIPT	(1U << 20)
+#define MAX_SCRIPT (1U << 20)
 /* Seconds that one attempt at a shorter script, and all of them, may take */
-#define TRY_SECONDS	20
-#define SHRINK_SECONDS	120
+#define TRY_SECONDS 20
+#define SHRINK_SECONDS 120
 
 struct script {
 	u64 first;
@@ -63,8 +63,8 @@ static void *share(size_t bytes)
 struct style {
 	struct rng rng;
 	unsigned int sizes;
-	unsigned int windows;	/* percent of requests with one */
-	unsigned int free;	/* percent of operations, changes */
+	unsigned int windows; /* percent of requests with one */
+	unsigned int free; /* percent of operations, changes */
 };
 
 static u64 any_size(struct style *style, u64 nr_blocks)
@@ -86,7 +86,8 @@ static u64 any_size(struct style *style, u64 nr_blocks)
 	case 3:
 		return 1 + rng_below(rng, rng_below(rng, 64) ? 100 : nr_blocks);
 	default:
-		return 1 + rng_below(rng, 1 + nr_blocks / (1 + rng_below(rng, 32)));
+		return 1 +
+		       rng_below(rng, 1 + nr_blocks / (1 + rng_below(rng, 32)));
 	}
 }
 
@@ -118,7 +119,9 @@ static struct op any_alloc(struct style *style)
 	op.align_order = any_alignment(rng, op.nr);
 	if (rng_below(rng, 100) < style->windows) {
 		op.start = rig.fast.first + rng_below(rng, nr_blocks);
-		op.end = op.start + 1 + rng_below(rng, rng_below(rng, 2) ? 4 * op.nr : nr_blocks);
+		op.end = op.start + 1 +
+			 rng_below(rng,
+				   rng_below(rng, 2) ? 4 * op.nr : nr_blocks);
 	}
 	return op;
 }
@@ -155,7 +158,7 @@ static struct op any_op(struct style *style)
 {
 	struct rng *rng = &style->rng;
 	unsigned int choice = rng_below(rng, 100);
-	struct op op = { };
+	struct op op = {};
 
 	if (choice < style->free)
 		return any_free(style);
@@ -199,13 +202,16 @@ static const char *run_round(u64 seed, u64 limit, bool record)
 	u64 nr_ops, n;
 	const char *why;
 
-	why = rig_open(&rig, rng_below(&style.rng, 4) ? rng_next(&style.rng) : 0, nr_blocks);
+	why = rig_open(&rig,
+		       rng_below(&style.rng, 4) ? rng_next(&style.rng) : 0,
+		       nr_blocks);
 	shared->script.first = rig.fast.first;
 	shared->script.nr_blocks = rig.fast.end - rig.fast.first;
 	shared->script.nr_ops = 0;
 	style.sizes = rng_below(&style.rng, 5);
 	style.windows = rng_below(&style.rng, 3) * 20;
-	nr_ops = 200 + rng_below(&style.rng, rig.fast.end < 4096 ? 6000 : 60000);
+	nr_ops =
+		200 + rng_below(&style.rng, rig.fast.end < 4096 ? 6000 : 60000);
 	if (nr_ops > limit)
 		nr_ops = limit;
 	for (n = 0; n < nr_ops && !why; n++) {
@@ -253,17 +259,19 @@ static bool fails(const struct script *script, u64 seed)
 		const char *why;
 
 		alarm(TRY_SECONDS * 3);
-		why = script ? run_script(script, false) : run_round(seed, ~0ULL, true);
+		why = script ? run_script(script, false) :
+			       run_round(seed, ~0ULL, true);
 		if (why)
 			strcpy(shared->why, why);
-		_exit(why != NULL);
+		_exit(!!why);
 	}
 	waitpid(pid, &status, 0);
 	return status != 0;
 }
 
 /* Drops [from, from + nr) of the operations if the rest still fails */
-static bool shorten(struct script *script, struct script *attempt, u32 from, u32 nr)
+static bool shorten(struct script *script, struct script *attempt, u32 from,
+		    u32 nr)
 {
 	attempt->nr_ops = script->nr_ops - nr;
 	memcpy(attempt->ops, script->ops, from * sizeof(struct op));
@@ -290,7 +298,9 @@ static void shrink(struct script *script)
 
 		shorter = false;
 		while (from < script->nr_ops && time(NULL) < end) {
-			u32 part = nr < script->nr_ops - from ? nr : script->nr_ops - from;
+			u32 part = nr < script->nr_ops - from ?
+					   nr :
+					   script->nr_ops - from;
 
 			if (shorten(script, attempt, from, part))
 				shorter = true;
@@ -353,7 +363,8 @@ static int run(u64 seed, u64 ops)
 	waitpid(pid, &status, 0);
 	if (status)
 		report(shared->round);
-	tap(!status, "%" PRIu64 " random operations, %" PRIu64 " pools, seed %" PRIu64,
+	tap(!status,
+	    "%" PRIu64 " random operations, %" PRIu64 " pools, seed %" PRIu64,
 	    (uint64_t)shared->ops, (uint64_t)shared->rounds, (uint64_t)seed);
 	return tap_end();
 }
@@ -372,7 +383,8 @@ static int replay(const char *path)
 	}
 	script->nr_ops = 0;
 	while (fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "pool %" SCNu64 " %" SCNu64, &first, &nr) == 2) {
+		if (sscanf(line, "pool %" SCNu64 " %" SCNu64, &first, &nr) ==
+		    2) {
 			script->first = first;
 			script->nr_blocks = nr;
 		} else if (op_parse(line, &script->ops[script->nr_ops])) {
@@ -382,7 +394,7 @@ static int replay(const char *path)
 	fclose(file);
 	why = run_script(script, true);
 	printf("%s\n", why ? why : "no failure");
-	return why != NULL;
+	return !!why;
 }
 
 int main(int argc, char **argv)
@@ -392,7 +404,7 @@ int main(int argc, char **argv)
 		{ "ops", required_argument, NULL, 'o' },
 		{ "blocks", required_argument, NULL, 'b' },
 		{ "replay", required_argument, NULL, 'r' },
-		{ }
+		{}
 	};
 	u64 seed = (u64)time(NULL) * 1000000;
 	u64 ops = 1000000;
@@ -414,7 +426,9 @@ int main(int argc, char **argv)
 		case 'r':
 			return replay(optarg);
 		default:
-			fprintf(stderr, "usage: random [--seed N] [--ops N] [--blocks N] | --replay FILE\n");
+			fprintf(stderr,
+				"usage: random [--seed N] [--ops N] [--blocks N]\n"
+				"       random --replay FILE\n");
 			return 2;
 		}
 	}

@@ -8,7 +8,8 @@
 
 #include "rig.h"
 
-static const char * const op_names[OP_KINDS] = { "alloc", "at", "free", "query", "largest" };
+static const char *const op_names[OP_KINDS] = { "alloc", "at", "free", "query",
+						"largest" };
 
 static const char *fault(struct rig *rig, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -25,9 +26,9 @@ static const char *fault(struct rig *rig, const char *format, ...)
 
 void op_print(FILE *file, const struct op *op)
 {
-	fprintf(file, "%s %" PRIu64 " %" PRIu64 " %" PRIu64 " %u %u\n", op_names[op->kind],
-		(uint64_t)op->start, (uint64_t)op->end, (uint64_t)op->nr, op->align_order,
-		op->flags);
+	fprintf(file, "%s %" PRIu64 " %" PRIu64 " %" PRIu64 " %u %u\n",
+		op_names[op->kind], (uint64_t)op->start, (uint64_t)op->end,
+		(uint64_t)op->nr, op->align_order, op->flags);
 }
 
 bool op_parse(const char *line, struct op *op)
@@ -36,8 +37,8 @@ bool op_parse(const char *line, struct op *op)
 	uint64_t start, end, nr;
 	unsigned int kind;
 
-	if (sscanf(line, "%15s %" SCNu64 " %" SCNu64 " %" SCNu64 " %hhu %hhu", name, &start,
-		   &end, &nr, &op->align_order, &op->flags) != 6)
+	if (sscanf(line, "%15s %" SCNu64 " %" SCNu64 " %" SCNu64 " %hhu %hhu",
+		   name, &start, &end, &nr, &op->align_order, &op->flags) != 6)
 		return false;
 	op->start = start;
 	op->end = end;
@@ -66,12 +67,14 @@ unsigned int blocks_of_run(u64 start, u64 nr)
 	return blocks;
 }
 
-static bool has_block(const struct fast_block *blocks, unsigned int nr, struct fast_block block)
+static bool has_block(const struct fast_block *blocks, unsigned int nr,
+		      struct fast_block block)
 {
 	unsigned int i;
 
 	for (i = 0; i < nr; i++)
-		if (blocks[i].start == block.start && blocks[i].order == block.order)
+		if (blocks[i].start == block.start &&
+		    blocks[i].order == block.order)
 			return true;
 	return false;
 }
@@ -94,13 +97,15 @@ static void sort_out_initial(struct rig *rig)
  * blocks there were before and are after.
  */
 static void sort_out_change(struct rig *rig, u64 start, u64 nr, bool taken,
-			    const struct fast_block *before, unsigned int nr_before)
+			    const struct fast_block *before,
+			    unsigned int nr_before)
 {
 	struct fast_block after[FAST_BORDER];
-	unsigned int nr_after = fast_border(&rig->fast, start, start + nr, after);
+	unsigned int nr_after =
+		fast_border(&rig->fast, start, start + nr, after);
 	unsigned int pieces = blocks_of_run(start, nr);
 	struct buddy_core_order_stats *order;
-	unsigned int gone = 0, new = 0, i;
+	unsigned int gone = 0, created = 0, i;
 
 	for (i = 0; i < nr_before; i++) {
 		order = &rig->want.order[before[i].order];
@@ -117,23 +122,38 @@ static void sort_out_change(struct rig *rig, u64 start, u64 nr, bool taken,
 			continue;
 		order->size++;
 		order->enqueues++;
-		new++;
+		created++;
 	}
 	if (taken)
-		rig->want.splits += pieces + new - gone;
+		rig->want.splits += pieces + created - gone;
 	else
-		rig->want.merges += pieces + gone - new;
+		rig->want.merges += pieces + gone - created;
 }
 
 static void take(struct rig *rig, u64 start, u64 nr)
 {
 	struct fast_block before[FAST_BORDER];
-	unsigned int nr_before = fast_border(&rig->fast, start, start + nr, before);
+	unsigned int nr_before =
+		fast_border(&rig->fast, start, start + nr, before);
 
 	fast_take(&rig->fast, start, nr);
 	if (rig->small)
 		model_take(&rig->model, start, nr);
 	sort_out_change(rig, start, nr, true, before, nr_before);
+}
+
+static const char *order_fault(struct rig *rig, unsigned int o,
+			       const struct buddy_core_order_stats *is,
+			       const struct buddy_core_order_stats *want)
+{
+	return fault(rig,
+		     "order %u: %" PRId64 " - %" PRId64 " - %" PRId64
+		     " = %" PRId64 " instead of %" PRId64 " - %" PRId64
+		     " - %" PRId64 " = %" PRId64,
+		     o, (int64_t)is->enqueues, (int64_t)is->dequeues,
+		     (int64_t)is->removes, (int64_t)is->size,
+		     (int64_t)want->enqueues, (int64_t)want->dequeues,
+		     (int64_t)want->removes, (int64_t)want->size);
 }
 
 static const char *compare_stats(struct rig *rig)
@@ -144,23 +164,22 @@ static const char *compare_stats(struct rig *rig)
 
 	if (rig->core.nr_free != rig->fast.nr_free)
 		return fault(rig, "%" PRIu64 " blocks free instead of %" PRIu64,
-			     (uint64_t)rig->core.nr_free, (uint64_t)rig->fast.nr_free);
+			     (uint64_t)rig->core.nr_free,
+			     (uint64_t)rig->fast.nr_free);
 	buddy_core_stats(&rig->core, &stats);
-	if (stats.splits != rig->want.splits || stats.merges != rig->want.merges)
-		return fault(rig, "%" PRIu64 " splits, %" PRIu64 " merges instead of %" PRIu64
-			     ", %" PRIu64, (uint64_t)stats.splits, (uint64_t)stats.merges,
-			     (uint64_t)rig->want.splits, (uint64_t)rig->want.merges);
+	if (stats.splits != rig->want.splits ||
+	    stats.merges != rig->want.merges)
+		return fault(rig,
+			     "%" PRIu64 " splits, %" PRIu64
+			     " merges instead of %" PRIu64 ", %" PRIu64,
+			     (uint64_t)stats.splits, (uint64_t)stats.merges,
+			     (uint64_t)rig->want.splits,
+			     (uint64_t)rig->want.merges);
 	for (o = 0; o < BUDDY_CORE_ORDERS; o++) {
 		is = &stats.order[o];
 		want = &rig->want.order[o];
 		if (memcmp(is, want, sizeof(*is)))
-			return fault(rig, "order %u: %" PRId64 " - %" PRId64 " - %" PRId64 " = %"
-				     PRId64 " instead of %" PRId64 " - %" PRId64 " - %" PRId64
-				     " = %" PRId64, o, (int64_t)is->enqueues,
-				     (int64_t)is->dequeues, (int64_t)is->removes,
-				     (int64_t)is->size, (int64_t)want->enqueues,
-				     (int64_t)want->dequeues, (int64_t)want->removes,
-				     (int64_t)want->size);
+			return order_fault(rig, o, is, want);
 	}
 	return NULL;
 }
@@ -168,7 +187,7 @@ static const char *compare_stats(struct rig *rig)
 /* The two models must not disagree, or one of them is wrong. */
 static const char *compare_models(struct rig *rig)
 {
-	u64 size[FAST_ORDERS] = { };
+	u64 size[FAST_ORDERS] = {};
 	unsigned int i;
 
 	model_look(&rig->model);
@@ -249,13 +268,16 @@ const char *rig_open(struct rig *rig, u64 first, u64 nr)
 
 static void make_valid(const struct rig *rig, struct op *op)
 {
-	unsigned int max_order = buddy_core_max_order(rig->fast.end - rig->fast.first);
+	unsigned int max_order =
+		buddy_core_max_order(rig->fast.end - rig->fast.first);
 
 	if (op->kind != OP_ALLOC && op->kind != OP_AT && op->kind != OP_LARGEST)
 		return;
 	op->start = clamp(op->start, rig->fast.first, rig->fast.end - 1);
 	op->end = clamp(op->end, op->start + 1, rig->fast.end);
-	op->nr = clamp(op->nr, 1, (op->kind == OP_AT ? rig->fast.end : op->end) - op->start);
+	op->nr = clamp(op->nr, 1,
+		       (op->kind == OP_AT ? rig->fast.end : op->end) -
+			       op->start);
 	op->align_order = clamp(op->align_order, 0, max_order);
 	op->flags &= BUDDY_CORE_TOP_DOWN;
 }
@@ -264,8 +286,8 @@ static void make_valid(const struct rig *rig, struct op *op)
  * Each call but the last looks at so many runs, and at no run twice, so there is
  * an end to it.
  */
-static const char *search(struct rig *rig, const struct buddy_core_request *req, int *ret,
-			  u64 *index)
+static const char *search(struct rig *rig, const struct buddy_core_request *req,
+			  int *ret, u64 *index)
 {
 	u64 cursor = 0;
 	u64 calls = 0, most = 0;
@@ -274,8 +296,9 @@ static const char *search(struct rig *rig, const struct buddy_core_request *req,
 		if (has_changed(rig))
 			return fault(rig, "-EAGAIN, but the pool changed");
 		if (++calls == 3)
-			most = 2 + fast_runs(&rig->fast, req->start, req->end, ~0U) /
-				   BUDDY_CORE_SEARCH_RUNS;
+			most = 2 + fast_runs(&rig->fast, req->start, req->end,
+					     ~0U) /
+					   BUDDY_CORE_SEARCH_RUNS;
 		if (most && calls > most)
 			return fault(rig, "buddy_core_search() does not end");
 		*ret = buddy_core_search(&rig->core, req, &cursor, index);
@@ -283,18 +306,23 @@ static const char *search(struct rig *rig, const struct buddy_core_request *req,
 	return NULL;
 }
 
-static const char *check_placed(struct rig *rig, const struct buddy_core_request *req, u64 index)
+static const char *check_placed(struct rig *rig,
+				const struct buddy_core_request *req, u64 index)
 {
-	if (index < req->start || index >= req->end || req->nr > req->end - index)
-		return fault(rig, "got %" PRIu64 ", outside the window", (uint64_t)index);
+	if (index < req->start || index >= req->end ||
+	    req->nr > req->end - index)
+		return fault(rig, "got %" PRIu64 ", outside the window",
+			     (uint64_t)index);
 	if (index & ((1ULL << req->align_order) - 1))
-		return fault(rig, "got %" PRIu64 ", misaligned", (uint64_t)index);
+		return fault(rig, "got %" PRIu64 ", misaligned",
+			     (uint64_t)index);
 	if (!fast_is_free(&rig->fast, index, req->nr))
 		return fault(rig, "got %" PRIu64 ", not free", (uint64_t)index);
 	return NULL;
 }
 
-static const char *compare_alloc_models(struct rig *rig, const struct buddy_core_request *req,
+static const char *compare_alloc_models(struct rig *rig,
+					const struct buddy_core_request *req,
 					bool fits, u64 where, bool exists)
 {
 	u64 index;
@@ -303,17 +331,21 @@ static const char *compare_alloc_models(struct rig *rig, const struct buddy_core
 		return NULL;
 	if (model_has_run(&rig->model, req) != exists)
 		return fault(rig, "models disagree whether there is a run");
-	if (model_best_fit(&rig->model, req, &index) != fits || (fits && index != where))
+	if (model_best_fit(&rig->model, req, &index) != fits ||
+	    (fits && index != where))
 		return fault(rig, "models disagree about the best fit");
 	return NULL;
 }
 
 /* The plainest requests have a function of their own. Take turns. */
-static int alloc_either_way(struct rig *rig, const struct buddy_core_request *req, u64 *index)
+static int alloc_either_way(struct rig *rig,
+			    const struct buddy_core_request *req, u64 *index)
 {
-	if (rig->steps % 2 && !req->flags && req->nr == 1ULL << req->align_order &&
+	if (rig->steps % 2 && !req->flags &&
+	    req->nr == 1ULL << req->align_order &&
 	    req->start == rig->fast.first && req->end == rig->fast.end)
-		return buddy_core_alloc_block(&rig->core, req->align_order, index);
+		return buddy_core_alloc_block(&rig->core, req->align_order,
+					      index);
 	return buddy_core_alloc(&rig->core, req, index);
 }
 
@@ -333,8 +365,11 @@ static int free_either_way(struct rig *rig, u64 index, u64 *nr)
 static const char *step_alloc(struct rig *rig, const struct op *op)
 {
 	struct buddy_core_request req = {
-		.nr = op->nr, .start = op->start, .end = op->end,
-		.align_order = op->align_order, .flags = op->flags,
+		.nr = op->nr,
+		.start = op->start,
+		.end = op->end,
+		.align_order = op->align_order,
+		.flags = op->flags,
 	};
 	u64 where = 0, index = ~0ULL;
 	bool fits = fast_best_fit(&rig->fast, &req, &where);
@@ -346,16 +381,21 @@ static const char *step_alloc(struct rig *rig, const struct op *op)
 		return why;
 	ret = alloc_either_way(rig, &req, &index);
 	if (fits && (ret || index != where))
-		return fault(rig, "%d, %" PRIu64 " instead of the best fit, %" PRIu64, ret,
-			     (uint64_t)index, (uint64_t)where);
+		return fault(rig,
+			     "%d, %" PRIu64
+			     " instead of the best fit, %" PRIu64,
+			     ret, (uint64_t)index, (uint64_t)where);
 	if (ret == -EAGAIN)
 		why = search(rig, &req, &ret, &index);
 	if (why)
 		return why;
 	if (ret != (exists ? 0 : -ENOSPC))
-		return fault(rig, "%d, although there is %s run", ret, exists ? "a" : "no");
+		return fault(rig, "%d, although there is %s run", ret,
+			     exists ? "a" : "no");
 	if (ret)
-		return has_changed(rig) ? fault(rig, "-ENOSPC, but the pool changed") : NULL;
+		return has_changed(rig) ?
+			       fault(rig, "-ENOSPC, but the pool changed") :
+			       NULL;
 	why = check_placed(rig, &req, index);
 	if (!why)
 		take(rig, index, req.nr);
@@ -368,9 +408,12 @@ static const char *step_at(struct rig *rig, const struct op *op)
 	int ret = buddy_core_alloc_at(&rig->core, op->start, op->nr);
 
 	if (ret != (is_free ? 0 : -ENOSPC))
-		return fault(rig, "%d, although the run is %s", ret, is_free ? "free" : "not free");
+		return fault(rig, "%d, although the run is %s", ret,
+			     is_free ? "free" : "not free");
 	if (ret)
-		return has_changed(rig) ? fault(rig, "-ENOSPC, but the pool changed") : NULL;
+		return has_changed(rig) ?
+			       fault(rig, "-ENOSPC, but the pool changed") :
+			       NULL;
 	take(rig, op->start, op->nr);
 	return NULL;
 }
@@ -382,8 +425,10 @@ static const char *step_free(struct rig *rig, u64 index)
 	u64 nr = 0, want_nr = 0, model_nr = 0;
 	int ret, want, model;
 
-	if (index >= rig->fast.first && index < rig->fast.end && rig->fast.length[index])
-		nr_before = fast_border(&rig->fast, index, index + rig->fast.length[index],
+	if (index >= rig->fast.first && index < rig->fast.end &&
+	    rig->fast.length[index])
+		nr_before = fast_border(&rig->fast, index,
+					index + rig->fast.length[index],
 					before);
 	want = fast_free(&rig->fast, index, &want_nr);
 	if (rig->small) {
@@ -393,32 +438,39 @@ static const char *step_free(struct rig *rig, u64 index)
 	}
 	ret = free_either_way(rig, index, &nr);
 	if (ret != want || (!ret && nr != want_nr))
-		return fault(rig, "%d, %" PRIu64 " blocks instead of %d, %" PRIu64, ret,
-			     (uint64_t)nr, want, (uint64_t)want_nr);
+		return fault(rig,
+			     "%d, %" PRIu64 " blocks instead of %d, %" PRIu64,
+			     ret, (uint64_t)nr, want, (uint64_t)want_nr);
 	if (ret)
-		return has_changed(rig) ? fault(rig, "%d, but the pool changed", ret) : NULL;
+		return has_changed(rig) ?
+			       fault(rig, "%d, but the pool changed", ret) :
+			       NULL;
 	sort_out_change(rig, index, nr, false, before, nr_before);
 	return NULL;
 }
 
-static bool same_extent(const struct buddy_core_extent *a, const struct buddy_core_extent *b)
+static bool same_extent(const struct buddy_core_extent *a,
+			const struct buddy_core_extent *b)
 {
 	return a->start == b->start && a->nr == b->nr && a->kind == b->kind;
 }
 
 static const char *step_query(struct rig *rig, u64 index)
 {
-	struct buddy_core_extent is = { }, want = { }, model = { };
+	struct buddy_core_extent is = {}, want = {}, model = {};
 	int ret = buddy_core_query(&rig->core, index, &is);
 	int want_ret = fast_query(&rig->fast, index, &want);
 
-	if (rig->small && (model_query(&rig->model, index, &model) != want_ret ||
-			   (!want_ret && !same_extent(&model, &want))))
+	if (rig->small &&
+	    (model_query(&rig->model, index, &model) != want_ret ||
+	     (!want_ret && !same_extent(&model, &want))))
 		return fault(rig, "models disagree");
 	if (ret != want_ret || (!ret && !same_extent(&is, &want)))
-		return fault(rig, "%d, kind %d, %" PRIu64 "+%" PRIu64 " instead of %d, %d, %"
-			     PRIu64 "+%" PRIu64, ret, is.kind, (uint64_t)is.start,
-			     (uint64_t)is.nr, want_ret, want.kind, (uint64_t)want.start,
+		return fault(rig,
+			     "%d, kind %d, %" PRIu64 "+%" PRIu64
+			     " instead of %d, %d, %" PRIu64 "+%" PRIu64,
+			     ret, is.kind, (uint64_t)is.start, (uint64_t)is.nr,
+			     want_ret, want.kind, (uint64_t)want.start,
 			     (uint64_t)want.nr);
 	return has_changed(rig) ? fault(rig, "the pool changed") : NULL;
 }
@@ -430,18 +482,23 @@ static const char *step_largest(struct rig *rig, const struct op *op)
 	u64 longest = fast_largest(&rig->fast, op->start, op->end);
 	unsigned int limit = BUDDY_CORE_SEARCH_RUNS;
 
-	if (rig->small && model_largest(&rig->model, op->start, op->end) != longest)
+	if (rig->small &&
+	    model_largest(&rig->model, op->start, op->end) != longest)
 		return fault(rig, "models disagree");
 	if (nr > longest || (longest && nr * 4 <= longest))
-		return fault(rig, "%" PRIu64 " blocks instead of %" PRIu64, (uint64_t)nr,
-			     (uint64_t)longest);
-	if (nr != longest && fast_runs(&rig->fast, op->start, op->end, limit) <= limit)
-		return fault(rig, "%" PRIu64 " blocks instead of %" PRIu64 ", with few runs",
+		return fault(rig, "%" PRIu64 " blocks instead of %" PRIu64,
+			     (uint64_t)nr, (uint64_t)longest);
+	if (nr != longest &&
+	    fast_runs(&rig->fast, op->start, op->end, limit) <= limit)
+		return fault(rig,
+			     "%" PRIu64 " blocks instead of %" PRIu64
+			     ", with few runs",
 			     (uint64_t)nr, (uint64_t)longest);
 	if (nr && (run < op->start || run >= op->end || nr > op->end - run ||
 		   !fast_is_free(&rig->fast, run, nr)))
-		return fault(rig, "%" PRIu64 " blocks at %" PRIu64 " are not free", (uint64_t)nr,
-			     (uint64_t)run);
+		return fault(rig,
+			     "%" PRIu64 " blocks at %" PRIu64 " are not free",
+			     (uint64_t)nr, (uint64_t)run);
 	return has_changed(rig) ? fault(rig, "the pool changed") : NULL;
 }
 
@@ -485,14 +542,17 @@ const char *rig_close(struct rig *rig)
 			return why;
 	}
 	memset(rig->before, 0, rig->size);
-	buddy_core_init(&fresh, rig->fast.first, rig->fast.end - rig->fast.first, rig->before);
-	if (memcmp(rig->before, rig->metadata, rig->size) || fresh.avail != rig->core.avail)
-		return fault(rig, "all is free, but the metadata is not that of a new pool");
+	buddy_core_init(&fresh, rig->fast.first,
+			rig->fast.end - rig->fast.first, rig->before);
+	if (memcmp(rig->before, rig->metadata, rig->size) ||
+	    fresh.avail != rig->core.avail)
+		return fault(rig, "all is free, but not as in a new pool");
 	why = buddy_core_check(&rig->core);
 	return why ? fault(rig, "buddy_core_check(): %s", why) : NULL;
 }
 
-int alloc_to_the_end(struct buddy_core *core, const struct buddy_core_request *req, u64 *index)
+int alloc_to_the_end(struct buddy_core *core,
+		     const struct buddy_core_request *req, u64 *index)
 {
 	u64 cursor = 0;
 	u64 calls = 0;

@@ -13,7 +13,7 @@
 #include "model.h"
 
 /* Pools up to so many blocks are compared with both models */
-#define SMALL_BLOCKS	256
+#define SMALL_BLOCKS 256
 
 enum op_kind {
 	OP_ALLOC,
@@ -90,7 +90,8 @@ void op_print(FILE *file, const struct op *op);
 bool op_parse(const char *line, struct op *op);
 
 /* buddy_core_alloc(), and buddy_core_search() to the end if it says so */
-int alloc_to_the_end(struct buddy_core *core, const struct buddy_core_request *req, u64 *index);
+int alloc_to_the_end(struct buddy_core *core,
+		     const struct buddy_core_request *req, u64 *index);
 
 /* How many aligned blocks, each as large as can be, make up a run */
 unsigned int blocks_of_run(u64 start, u64 nr);

@@ -31,11 +31,10 @@ static void count(const void *address)
 	nr_accesses += at >= metadata_start && at < metadata_end;
 }
 
-#define COUNTER(name)			\
-	void name(void *address);	\
-	void name(void *address)	\
-	{				\
-		count(address);		\
+#define COUNTER(name)            \
+	void name(void *address) \
+	{                        \
+		count(address);  \
 	}
 
 COUNTER(__tsan_read1)
@@ -48,10 +47,6 @@ COUNTER(__tsan_write2)
 COUNTER(__tsan_write4)
 COUNTER(__tsan_write8)
 COUNTER(__tsan_write16)
-
-void __tsan_init(void);
-void __tsan_func_entry(void *address);
-void __tsan_func_exit(void *address);
 
 void __tsan_init(void)
 {
@@ -72,11 +67,11 @@ void __tsan_func_exit(void *address)
  */
 
 enum kind {
-	ALLOC,			/* natural alignment, no window */
-	REFUSED,		/* likewise, when there is no such block */
-	REFUSED_DOWN,		/* likewise, from the top */
-	ALLOC_ANY,		/* any alignment and window, without the search */
-	SEARCH,			/* each call of it */
+	ALLOC, /* natural alignment, no window */
+	REFUSED, /* likewise, when there is no such block */
+	REFUSED_DOWN, /* likewise, from the top */
+	ALLOC_ANY, /* any alignment and window, without the search */
+	SEARCH, /* each call of it */
 	AT,
 	FREE,
 	QUERY,
@@ -84,9 +79,16 @@ enum kind {
 	KINDS,
 };
 
-static const char * const kind_names[KINDS] = {
-	"alloc", "refused alloc", "refused alloc from the top", "alloc in a window", "a call of search", "alloc at", "free",
-	"query", "largest",
+static const char *const kind_names[KINDS] = {
+	"alloc",
+	"refused alloc",
+	"refused alloc from the top",
+	"alloc in a window",
+	"a call of search",
+	"alloc at",
+	"free",
+	"query",
+	"largest",
 };
 
 static struct buddy_core core;
@@ -95,7 +97,7 @@ static u64 metadata_size;
 static u64 most[KINDS];
 static struct rng rng;
 
-#define MAX_LIVE	(1U << 20)
+#define MAX_LIVE (1U << 20)
 static u64 live[MAX_LIVE];
 static u32 nr_live;
 
@@ -131,8 +133,11 @@ static void keep(int ret, u64 index)
 static void do_alloc(u64 nr, unsigned int flags)
 {
 	struct buddy_core_request req = {
-		.nr = nr, .start = core.first, .end = core.end,
-		.align_order = nr > 1 ? fls64(nr - 1) : 0, .flags = flags,
+		.nr = nr,
+		.start = core.first,
+		.end = core.end,
+		.align_order = nr > 1 ? fls64(nr - 1) : 0,
+		.flags = flags,
 	};
 	u64 index;
 	int ret;
@@ -215,7 +220,8 @@ static u64 any_size(u64 limit)
 static void any_operation(void)
 {
 	u64 nr_blocks = core.end - core.first;
-	struct buddy_core_request req = { .start = core.first, .end = core.end };
+	struct buddy_core_request req = { .start = core.first,
+					  .end = core.end };
 	u64 index = core.first + rng_below(&rng, nr_blocks);
 
 	switch (rng_below(&rng, 8)) {
@@ -226,9 +232,11 @@ static void any_operation(void)
 	case 2:
 		req.nr = any_size(nr_blocks / 2 + 1);
 		if (rng_below(&rng, 2)) {
-			req.start = core.first + rng_below(&rng, nr_blocks - req.nr + 1);
-			req.end = req.start + req.nr + rng_below(&rng, core.end - req.start -
-								       req.nr + 1);
+			req.start = core.first +
+				    rng_below(&rng, nr_blocks - req.nr + 1);
+			req.end = req.start + req.nr +
+				  rng_below(&rng,
+					    core.end - req.start - req.nr + 1);
 		}
 		req.align_order = rng_below(&rng, 3) ? 0 : rng_below(&rng, 8);
 		req.flags = rng_below(&rng, 2);
@@ -276,8 +284,11 @@ static void worst_runs(void)
 /* Runs of 21 blocks, each of 5 pieces, as many as a search can see in some calls */
 static void worst_search(void)
 {
-	struct buddy_core_request req = { .nr = 22, .start = core.first, .end = core.end };
-	u64 nr = core.end - core.first < 1 << 15 ? core.end - core.first : 1 << 15;
+	struct buddy_core_request req = { .nr = 22,
+					  .start = core.first,
+					  .end = core.end };
+	u64 nr = core.end - core.first < 1 << 15 ? core.end - core.first :
+						   1 << 15;
 	u64 at;
 
 	for (at = core.first; at + 32 <= core.first + nr; at += 32)
@@ -362,16 +373,19 @@ static void test_height(unsigned int h)
 	measure(order, 0, nr);
 	measure(order, nr / 8 + 5, nr - nr / 8 - 11);
 	for (kind = 0; kind < KINDS; kind++)
-		tap(most[kind] <= bound(kind, h), "2^%u blocks, %s: %" PRIu64 " accesses of %"
-		    PRIu64, order, kind_names[kind], (uint64_t)most[kind],
+		tap(most[kind] <= bound(kind, h),
+		    "2^%u blocks, %s: %" PRIu64 " accesses of %" PRIu64, order,
+		    kind_names[kind], (uint64_t)most[kind],
 		    (uint64_t)bound(kind, h));
 }
 
 /* Filling a window must not get slower, as it did in the kernel's gpu_buddy. */
 static void test_window(void)
 {
-	struct buddy_core_request req = { .nr = 1, .start = 1 << 16, .end = 2 << 16 };
-	u64 sum[10] = { };
+	struct buddy_core_request req = { .nr = 1,
+					  .start = 1 << 16,
+					  .end = 2 << 16 };
+	u64 sum[10] = {};
 	u64 tenth = (req.end - req.start) / 10;
 	u64 i;
 
@@ -384,8 +398,10 @@ static void test_window(void)
 			abort();
 		sum[i / tenth] += nr_accesses;
 	}
-	tap(sum[9] <= 2 * sum[0], "filling a window: %" PRIu64 " accesses each at first, %" PRIu64
-	    " at last", (uint64_t)(sum[0] / tenth), (uint64_t)(sum[9] / tenth));
+	tap(sum[9] <= 2 * sum[0],
+	    "filling a window: %" PRIu64 " accesses each at first, %" PRIu64
+	    " at last",
+	    (uint64_t)(sum[0] / tenth), (uint64_t)(sum[9] / tenth));
 }
 
 int main(void)

@@ -15,7 +15,8 @@ static inline void tap_begin(void)
 	printf("KTAP version 1\n");
 }
 
-static inline bool __attribute__((format(printf, 2, 3))) tap(bool ok, const char *format, ...)
+static inline bool __attribute__((format(printf, 2, 3)))
+tap(bool ok, const char *format, ...)
 {
 	va_list args;
 
