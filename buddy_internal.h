@@ -14,6 +14,7 @@
 
 #include <linux/kconfig.h>
 #include <linux/types.h>
+#include <linux/wait.h>
 
 #include "buddy_pool.h"
 
@@ -46,7 +47,7 @@ struct buddy_range {
 #if IS_ENABLED(CONFIG_HAS_IOMEM)
 int buddy_range_claim(struct buddy_range *range, const struct buddy_pool_config *config);
 void buddy_range_release(struct buddy_range *range);
-int buddy_range_zero(const struct buddy_range *range, u64 offset, u64 length);
+int buddy_range_zero(const struct buddy_range *range, u64 offset, u64 length, bool killable);
 void buddy_range_set_prot(const struct buddy_range *range, struct vm_area_struct *vma);
 const char *buddy_range_describe(const struct buddy_range *range, char *text, size_t size);
 #else
@@ -60,7 +61,8 @@ static inline void buddy_range_release(struct buddy_range *range)
 {
 }
 
-static inline int buddy_range_zero(const struct buddy_range *range, u64 offset, u64 length)
+static inline int buddy_range_zero(const struct buddy_range *range, u64 offset, u64 length,
+				   bool killable)
 {
 	return 0;
 }
@@ -94,15 +96,32 @@ void buddy_pool_count_bad_free(struct buddy_pool *pool, enum buddy_pool_reason r
 void buddy_pool_hold(struct buddy_pool *pool, u64 address, u64 size);
 void buddy_pool_unhold(struct buddy_pool *pool, u64 address, u64 size);
 
-struct buddy_node;
+wait_queue_head_t *buddy_pool_space_queue(struct buddy_pool *pool);
+u64 buddy_pool_nr_freed(struct buddy_pool *pool);
 
-/* Is a block zeroed before user space gets it? */
-enum buddy_zero {
-	BUDDY_ZERO_ALLOC,
-	BUDDY_ZERO_NEVER,
+#define BUDDY_POOL_DRIVER_VERSION	(0 << 16 | 1 << 8 | 0)
+
+/**
+ * struct buddy_policy - rules for the open files of a node
+ * @zero: when blocks are zeroed
+ * @share_dirty: with BUDDY_POOL_ZERO_NEVER, let anybody open it who may
+ * @max_file_blocks: most blocks for an open file
+ * @max_file_bytes: most bytes for an open file
+ * @max_user_blocks: most blocks for a user
+ * @max_user_bytes: most bytes for a user
+ */
+struct buddy_policy {
+	enum buddy_pool_zero zero;
+	bool share_dirty;
+	u64 max_file_blocks;
+	u64 max_file_bytes;
+	u64 max_user_blocks;
+	u64 max_user_bytes;
 };
 
-struct buddy_node *buddy_node_create(struct buddy_pool *pool, enum buddy_zero zero);
+struct buddy_node;
+
+struct buddy_node *buddy_node_create(struct buddy_pool *pool, const struct buddy_policy *policy);
 void buddy_node_destroy(struct buddy_node *node);
 
 #endif

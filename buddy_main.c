@@ -74,7 +74,27 @@ MODULE_PARM_DESC(cache, "Mappings: uc, wc, wb or auto (uc for BARs that are not 
 
 static char *zero = "alloc";
 module_param(zero, charp, 0444);
-MODULE_PARM_DESC(zero, "Zero blocks on alloc, or never (alloc)");
+MODULE_PARM_DESC(zero, "Zero blocks on alloc, on free (and all at load), or never (alloc)");
+
+static bool share_dirty;
+module_param(share_dirty, bool, 0444);
+MODULE_PARM_DESC(share_dirty, "With zero=never, let users without CAP_SYS_RAWIO open the node (no)");
+
+static char *max_file_bytes;
+module_param(max_file_bytes, charp, 0444);
+MODULE_PARM_DESC(max_file_bytes, "Most bytes for an open file (no limit)");
+
+static char *max_user_bytes;
+module_param(max_user_bytes, charp, 0444);
+MODULE_PARM_DESC(max_user_bytes, "Most bytes for a user (no limit)");
+
+static char *max_file_blocks = "65536";
+module_param(max_file_blocks, charp, 0444);
+MODULE_PARM_DESC(max_file_blocks, "Most blocks for an open file (65536)");
+
+static char *max_user_blocks;
+module_param(max_user_blocks, charp, 0444);
+MODULE_PARM_DESC(max_user_blocks, "Most blocks for a user (no limit)");
 
 /* In order of creation; what is there is all that has to be undone */
 static struct {
@@ -123,7 +143,7 @@ static int parse_choice(const char *parameter, const char *text, const char *con
 {
 	int found = match_string(choices, nr_choices, text);
 
-	if (found < 0) {
+	if (found < 0 || !text[0]) {
 		pr_err("%s=%s is unknown; see modinfo\n", parameter, text);
 		return -EINVAL;
 	}
@@ -158,6 +178,30 @@ static int parse_limits(struct buddy_pool_config *config)
 		pr_err("max_alloc=%s must be at least 1\n", max_alloc);
 		return -EINVAL;
 	}
+	return 0;
+}
+
+static int parse_policy(struct buddy_policy *policy)
+{
+	static const char *const zeros[] = { "", "never", "alloc", "free" };
+	unsigned int when;
+	int err;
+
+	*policy = (struct buddy_policy){
+		.share_dirty = share_dirty,
+		.max_file_blocks = U64_MAX,
+		.max_file_bytes = U64_MAX,
+		.max_user_blocks = U64_MAX,
+		.max_user_bytes = U64_MAX,
+	};
+	err = parse_choice("zero", zero, zeros, ARRAY_SIZE(zeros), &when) ?:
+	      parse_optional("max_file_blocks", max_file_blocks, &policy->max_file_blocks) ?:
+	      parse_optional("max_file_bytes", max_file_bytes, &policy->max_file_bytes) ?:
+	      parse_optional("max_user_blocks", max_user_blocks, &policy->max_user_blocks) ?:
+	      parse_optional("max_user_bytes", max_user_bytes, &policy->max_user_bytes);
+	if (err)
+		return err;
+	policy->zero = when;
 	return 0;
 }
 
@@ -201,27 +245,47 @@ static void log_pool(struct buddy_pool *pool)
 		buddy_range_describe(range, where, sizeof(where)), block, caches[range->cache]);
 }
 
-static int add_pool(struct buddy_pool_config *config, enum buddy_zero zeroing)
+/* Blocks that are zeroed when they are given back must be zero to begin with. */
+static int zero_pool(struct buddy_pool *pool, const struct buddy_policy *policy)
+{
+	const struct buddy_range *range = buddy_pool_range(pool);
+	struct buddy_pool_limits limits;
+
+	if (policy->zero != BUDDY_POOL_ZERO_FREE)
+		return 0;
+	buddy_pool_limits(pool, &limits);
+	return buddy_range_zero(range, 0, limits.size, true);
+}
+
+static int add_pool(struct buddy_pool_config *config, const struct buddy_policy *policy)
 {
 	char default_name[16];
 	struct buddy_pool *pool;
 	struct buddy_node *node;
+	int err;
 
 	scnprintf(default_name, sizeof(default_name), "pool%u", nr_pools);
 	config->name = nr_pools < nr_names ? name[nr_pools] : default_name;
 	pool = buddy_pool_create(config);
 	if (IS_ERR(pool))
 		return PTR_ERR(pool);
-	node = buddy_node_create(pool, zeroing);
+	err = zero_pool(pool, policy);
+	if (err)
+		goto put_pool;
+	node = buddy_node_create(pool, policy);
 	if (IS_ERR(node)) {
-		buddy_pool_put(pool);
-		return PTR_ERR(node);
+		err = PTR_ERR(node);
+		goto put_pool;
 	}
 	pools[nr_pools].pool = pool;
 	pools[nr_pools].node = node;
 	nr_pools++;
 	log_pool(pool);
 	return 0;
+
+put_pool:
+	buddy_pool_put(pool);
+	return err;
 }
 
 static void remove_pools(void)
@@ -233,7 +297,7 @@ static void remove_pools(void)
 	}
 }
 
-static int add_phys(unsigned int i, struct buddy_pool_config *config, enum buddy_zero zeroing)
+static int add_phys(unsigned int i, struct buddy_pool_config *config, const struct buddy_policy *policy)
 {
 	int err;
 
@@ -242,10 +306,10 @@ static int add_phys(unsigned int i, struct buddy_pool_config *config, enum buddy
 	if (err)
 		return err;
 	config->claim = true;
-	return add_pool(config, zeroing);
+	return add_pool(config, policy);
 }
 
-static int add_bar(unsigned int i, struct buddy_pool_config *config, enum buddy_zero zeroing)
+static int add_bar(unsigned int i, struct buddy_pool_config *config, const struct buddy_policy *policy)
 {
 	int err;
 
@@ -257,7 +321,7 @@ static int add_bar(unsigned int i, struct buddy_pool_config *config, enum buddy_
 	if (IS_ERR(config->pdev))
 		return PTR_ERR(config->pdev);
 	config->bar = bar[i];
-	err = add_pool(config, zeroing);
+	err = add_pool(config, policy);
 	pci_dev_put(config->pdev);
 	return err;
 }
@@ -282,22 +346,21 @@ static int check_counts(void)
 
 static int add_pools(void)
 {
-	static const char *const zeroings[] = { "alloc", "never" };
 	struct buddy_pool_config limits = { };
-	unsigned int zeroing, i;
+	struct buddy_policy policy;
+	unsigned int i;
 	int err;
 
-	err = check_counts() ?: parse_limits(&limits) ?:
-	      parse_choice("zero", zero, zeroings, ARRAY_SIZE(zeroings), &zeroing);
+	err = check_counts() ?: parse_limits(&limits) ?: parse_policy(&policy);
 	for (i = 0; !err && i < nr_bases; i++) {
 		struct buddy_pool_config config = limits;
 
-		err = add_phys(i, &config, zeroing);
+		err = add_phys(i, &config, &policy);
 	}
 	for (i = 0; !err && i < nr_devices; i++) {
 		struct buddy_pool_config config = limits;
 
-		err = add_bar(i, &config, zeroing);
+		err = add_bar(i, &config, &policy);
 	}
 	if (err)
 		remove_pools();

@@ -27,6 +27,7 @@
 #include <linux/smp.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
+#include <linux/wait.h>
 
 #include "buddy_internal.h"
 #include "buddy_shard.h"
@@ -43,6 +44,7 @@ struct buddy_pool {
 	u64 min_alloc;
 	u64 max_alloc;
 
+	wait_queue_head_t space;	/* those who wait for a free */
 	struct kref ref;
 	struct list_head link;		/* pool_list_lock */
 	void *metadata;
@@ -156,15 +158,31 @@ int buddy_pool_alloc(struct buddy_pool *pool, const struct buddy_pool_request *r
 }
 EXPORT_SYMBOL_GPL(buddy_pool_alloc);
 
+/*
+ * No barrier is needed: a waiter enters the queue, and then takes the lock of
+ * each shard in buddy_pool_nr_freed(); the free took it before it came here. So
+ * either that sees the free, or this sees the waiter.
+ */
+static void wake_waiters(struct buddy_pool *pool)
+{
+	if (waitqueue_active(&pool->space))
+		wake_up_all(&pool->space);
+}
+
 int buddy_pool_free(struct buddy_pool *pool, u64 address, enum buddy_pool_reason *reason)
 {
+	int err;
+
 	if (unlikely(!in_pool(pool, address))) {
 		buddy_shard_count_bad_free(pool->shards, BUDDY_POOL_REASON_OUT_OF_RANGE);
 		if (reason)
 			*reason = BUDDY_POOL_REASON_OUT_OF_RANGE;
 		return -ERANGE;
 	}
-	return buddy_shard_free(shard_of(pool, address), address, reason);
+	err = buddy_shard_free(shard_of(pool, address), address, reason);
+	if (!err)
+		wake_waiters(pool);
+	return err;
 }
 EXPORT_SYMBOL_GPL(buddy_pool_free);
 
@@ -197,6 +215,7 @@ int buddy_pool_unreserve(struct buddy_pool *pool, u64 address, u64 size)
 		if (err)
 			return err;
 	}
+	wake_waiters(pool);
 	return size ? 0 : -ENOENT;
 }
 EXPORT_SYMBOL_GPL(buddy_pool_unreserve);
@@ -264,6 +283,23 @@ const char *buddy_pool_name(const struct buddy_pool *pool)
 const struct buddy_range *buddy_pool_range(const struct buddy_pool *pool)
 {
 	return &pool->range;
+}
+
+/* Where to wait until buddy_pool_nr_freed() changes */
+wait_queue_head_t *buddy_pool_space_queue(struct buddy_pool *pool)
+{
+	return &pool->space;
+}
+
+/* Rises whenever space comes back. */
+u64 buddy_pool_nr_freed(struct buddy_pool *pool)
+{
+	u64 nr = 0;
+	unsigned int i;
+
+	for (i = 0; i < pool->nr_shards; i++)
+		nr += buddy_shard_nr_freed(&pool->shards[i]);
+	return nr;
 }
 
 /* A free that did not get as far as an address */
@@ -462,6 +498,7 @@ struct buddy_pool *buddy_pool_create(const struct buddy_pool_config *config)
 	if (!pool)
 		return ERR_PTR(-ENOMEM);
 	kref_init(&pool->ref);
+	init_waitqueue_head(&pool->space);
 	strscpy(pool->name, config->name ?: "", sizeof(pool->name));
 
 	err = claim_range(pool, config);

@@ -255,14 +255,14 @@ void buddy_range_release(struct buddy_range *range)
 
 /*
  * Zero [offset, offset + length), which lies in the range, as user space will
- * see it. Returns 0, or -EINTR if a fatal signal arrives.
+ * see it. Returns 0, or if @killable and a fatal signal arrives, -EINTR.
  */
-int buddy_range_zero(const struct buddy_range *range, u64 offset, u64 length)
+int buddy_range_zero(const struct buddy_range *range, u64 offset, u64 length, bool killable)
 {
 	u64 done, step;
 
 	for (done = 0; done < length; done += step) {
-		if (fatal_signal_pending(current))
+		if (killable && fatal_signal_pending(current))
 			return -EINTR;
 		step = min_t(u64, length - done, SZ_1M);
 		memset_io(range->io + offset + done, 0, step);

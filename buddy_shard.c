@@ -367,6 +367,7 @@ int buddy_shard_unreserve(struct buddy_shard *shard, u64 address, u64 size)
 			rb_erase(&reservation->link, &shard->reservations);
 			buddy_core_free(flushed(shard), reservation->index, &nr);
 			shard->nr_reserved--;
+			shard->nr_unreserved++;
 			shard->reserved -= size;
 		} else {
 			reservation = NULL;
@@ -491,6 +492,12 @@ void buddy_shard_count_bad_free(struct buddy_shard *shard, enum buddy_pool_reaso
 {
 	guard(spinlock_irqsave)(&shard->lock);
 	shard->bad_free[reason]++;
+}
+
+u64 buddy_shard_nr_freed(struct buddy_shard *shard)
+{
+	guard(spinlock_irqsave)(&shard->lock);
+	return shard->frees + shard->nr_unreserved;
 }
 
 void buddy_shard_hold(struct buddy_shard *shard, u64 size)

@@ -39,6 +39,7 @@
  * @reserved: bytes in reserved ranges
  * @peak: the most bytes that were ever in blocks
  * @nr_reserved: reserved ranges
+ * @nr_unreserved: rises with each reserved range given back
  * @reservations: the reserved ranges, by index
  */
 struct buddy_shard {
@@ -65,6 +66,7 @@ struct buddy_shard {
 	u64 reserved;
 	u64 peak;
 	u64 nr_reserved;
+	u64 nr_unreserved;
 	struct rb_root reservations;
 } ____cacheline_aligned_in_smp;
 
@@ -81,6 +83,9 @@ void buddy_shard_add_usage(struct buddy_shard *shard, struct buddy_pool_usage *u
 /* Counts a request that no shard granted, or a free that none can be asked. */
 void buddy_shard_count_refused(struct buddy_shard *shard, int err, enum buddy_pool_reason reason);
 void buddy_shard_count_bad_free(struct buddy_shard *shard, enum buddy_pool_reason reason);
+
+/* Rises whenever space comes back. */
+u64 buddy_shard_nr_freed(struct buddy_shard *shard);
 
 /* A block of @size bytes lost its owner and is kept by mappings; and lost those. */
 void buddy_shard_hold(struct buddy_shard *shard, u64 size);

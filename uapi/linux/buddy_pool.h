@@ -24,6 +24,10 @@
  * ENOSPC	Nothing free satisfies the request now
  * ENOMEM	Out of kernel memory
  * ENOENT	No such handle in this open file
+ * EDQUOT	The quota of this open file or of this user is reached
+ * EBUSY	RESERVE: not all of the range is free
+ * ERANGE	RESERVE: not all of the range is in the pool
+ * EPERM	The caller lacks the capability that the call asks for
  * EBADF	The file is not open for writing
  * ENODEV	The device behind the pool went away
  * ENOTTY	No such ioctl
@@ -66,7 +70,8 @@ enum buddy_pool_reason {
 	BUDDY_POOL_REASON_NO_HANDLE = 13,	/* not of this open file, or freed */
 	BUDDY_POOL_REASON_RESERVED = 14,	/* a reserved range */
 	BUDDY_POOL_REASON_MEMORY = 15,		/* out of kernel memory */
-	BUDDY_POOL_REASON_LABEL = 16		/* not terminated, or control characters */
+	BUDDY_POOL_REASON_LABEL = 16,		/* not terminated, or control characters */
+	BUDDY_POOL_REASON_QUOTA = 17		/* of this open file, or of this user */
 };
 
 /* Features, in struct buddy_pool_info */
@@ -86,6 +91,13 @@ enum buddy_pool_backing {
 	BUDDY_POOL_BACKING_PCI = 2	/* a PCI BAR */
 };
 
+/* When blocks are zeroed */
+enum buddy_pool_zero {
+	BUDDY_POOL_ZERO_NEVER = 1,	/* they hold what others left there */
+	BUDDY_POOL_ZERO_ALLOC = 2,	/* before they are handed out */
+	BUDDY_POOL_ZERO_FREE = 3	/* when they are given back */
+};
+
 /**
  * struct buddy_pool_info - BUDDY_POOL_INFO: what this pool is
  * @size: sizeof(struct buddy_pool_info)
@@ -99,6 +111,12 @@ enum buddy_pool_backing {
  * @max_alloc: out: greatest length of a request in bytes
  * @backing: out: enum buddy_pool_backing
  * @cache: out: enum buddy_pool_cache
+ * @zero: out: enum buddy_pool_zero
+ * @driver_version: out: major << 16 | minor << 8 | patch
+ * @max_file_blocks: out: most blocks for an open file, held ones included
+ * @max_file_bytes: out: most bytes for an open file
+ * @max_user_blocks: out: most blocks for a user
+ * @max_user_bytes: out: most bytes for a user
  * @name: out: the pool's name, terminated
  */
 struct buddy_pool_info {
@@ -113,6 +131,12 @@ struct buddy_pool_info {
 	__aligned_u64 max_alloc;
 	__u32 backing;
 	__u32 cache;
+	__u32 zero;
+	__u32 driver_version;
+	__aligned_u64 max_file_blocks;
+	__aligned_u64 max_file_bytes;
+	__aligned_u64 max_user_blocks;
+	__aligned_u64 max_user_bytes;
 	char name[BUDDY_POOL_NAME_LEN];
 };
 
@@ -174,6 +198,20 @@ struct buddy_pool_free {
 #define BUDDY_POOL_MAX_ORDERS	64
 
 /**
+ * struct buddy_pool_order_stats - free blocks of min_block << order bytes
+ * @enqueues: those that came to be
+ * @dequeues: those that an allocation was cut from
+ * @removes: those that merged into a larger one
+ * @count: those that exist; enqueues - dequeues - removes
+ */
+struct buddy_pool_order_stats {
+	__aligned_u64 enqueues;
+	__aligned_u64 dequeues;
+	__aligned_u64 removes;
+	__aligned_u64 count;
+};
+
+/**
  * struct buddy_pool_stats - BUDDY_POOL_STATS: a consistent snapshot
  * @size: sizeof(struct buddy_pool_stats)
  * @flags: must be 0
@@ -195,9 +233,12 @@ struct buddy_pool_free {
  * @bad_frees: out: frees refused, of any kind
  * @requested: out: bytes asked for by the requests granted so far
  * @granted: out: bytes given to them
- * @nr_orders: out: orders that this pool can have
- * @__reserved: must be 0
- * @free_blocks: out: by order, maximal free blocks of min_block << order bytes
+ * @fragmentation: out: how much of what is free lies outside the longest free
+ *	run, in 1/1000
+ * @nr_orders: in: room behind @orders, 0 to BUDDY_POOL_MAX_ORDERS; out: orders
+ *	that this pool can have, of which no more than there was room for are
+ *	written
+ * @orders: pointer to that many struct buddy_pool_order_stats
  */
 struct buddy_pool_stats {
 	__u32 size;
@@ -220,9 +261,9 @@ struct buddy_pool_stats {
 	__aligned_u64 bad_frees;
 	__aligned_u64 requested;
 	__aligned_u64 granted;
+	__u32 fragmentation;
 	__u32 nr_orders;
-	__u32 __reserved;
-	__aligned_u64 free_blocks[BUDDY_POOL_MAX_ORDERS];
+	__aligned_u64 orders;
 };
 
 /* States of an extent */
@@ -268,10 +309,152 @@ struct buddy_pool_extents {
 	__aligned_u64 next;
 };
 
+/**
+ * struct buddy_pool_query - BUDDY_POOL_QUERY: one block of this open file
+ * @size: sizeof(struct buddy_pool_query)
+ * @flags: must be 0
+ * @handle: in BUDDY_POOL_QUERY, the block; in BUDDY_POOL_LIST, out
+ * @mappings: out: number of mappings of it
+ * @offset: out: as from BUDDY_POOL_ALLOC
+ * @granted: out: likewise
+ * @map_offset: out: likewise
+ * @label: out: likewise
+ */
+struct buddy_pool_query {
+	__u32 size;
+	__u32 flags;
+	__u32 handle;
+	__u32 mappings;
+	__aligned_u64 offset;
+	__aligned_u64 granted;
+	__aligned_u64 map_offset;
+	char label[BUDDY_POOL_LABEL_LEN];
+};
+
+/**
+ * struct buddy_pool_list - BUDDY_POOL_LIST: all blocks of this open file
+ * @size: sizeof(struct buddy_pool_list)
+ * @flags: must be 0
+ * @entries: pointer to @count times struct buddy_pool_query
+ * @count: in: room, 1 to 65536; out: entries filled
+ * @next: in: least handle to list, 0 at first; out: for the next call, 0 at the
+ *	end
+ */
+struct buddy_pool_list {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 entries;
+	__u32 count;
+	__u32 next;
+};
+
+/**
+ * struct buddy_pool_range - BUDDY_POOL_RESERVE, _UNRESERVE: withdraw a range
+ * @size: sizeof(struct buddy_pool_range)
+ * @flags: must be 0
+ * @offset: from the start of the range, a multiple of min_block
+ * @length: likewise
+ *
+ * Needs CAP_SYS_ADMIN. All of it must be free; it is given back as it was
+ * withdrawn, or with the pool.
+ */
+struct buddy_pool_range {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 offset;
+	__aligned_u64 length;
+};
+
+/**
+ * struct buddy_pool_phys - BUDDY_POOL_GET_PHYS: where a block lies
+ * @size: sizeof(struct buddy_pool_phys)
+ * @flags: must be 0
+ * @handle: the block
+ * @__reserved: must be 0
+ * @address: out: physical address. Behind an IOMMU a device needs another
+ *
+ * Needs CAP_SYS_RAWIO.
+ */
+struct buddy_pool_phys {
+	__u32 size;
+	__u32 flags;
+	__u32 handle;
+	__u32 __reserved;
+	__aligned_u64 address;
+};
+
+#define BUDDY_POOL_MAX_BATCH	1024
+
+/**
+ * struct buddy_pool_block - one entry of a batch
+ * @handle: names the block
+ * @__reserved: must be 0
+ * @offset: where the block starts, and what to give to mmap(); not looked at by
+ *	BUDDY_POOL_FREE_BATCH
+ */
+struct buddy_pool_block {
+	__u32 handle;
+	__u32 __reserved;
+	__aligned_u64 offset;
+};
+
+/**
+ * struct buddy_pool_alloc_batch - BUDDY_POOL_ALLOC_BATCH: many blocks, or none
+ * @size: sizeof(struct buddy_pool_alloc_batch)
+ * @flags: BUDDY_POOL_ALLOC_*, but not FIXED
+ * @length: of each, as in &struct buddy_pool_alloc, and so for all that follow
+ * @align: as there
+ * @start: as there
+ * @end: as there
+ * @label: as there
+ * @blocks: pointer to @count times struct buddy_pool_block, to be written
+ * @count: 1 to BUDDY_POOL_MAX_BATCH
+ * @reason: out: as there
+ * @granted: out: length of each
+ * @largest: out: as there
+ */
+struct buddy_pool_alloc_batch {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 length;
+	__aligned_u64 align;
+	__aligned_u64 start;
+	__aligned_u64 end;
+	char label[BUDDY_POOL_LABEL_LEN];
+	__aligned_u64 blocks;
+	__u32 count;
+	__u32 reason;
+	__aligned_u64 granted;
+	__aligned_u64 largest;
+};
+
+/**
+ * struct buddy_pool_free_batch - BUDDY_POOL_FREE_BATCH: many blocks, or none
+ * @size: sizeof(struct buddy_pool_free_batch)
+ * @flags: must be 0
+ * @blocks: pointer to @count times struct buddy_pool_block
+ * @count: 1 to BUDDY_POOL_MAX_BATCH
+ * @reason: out: on refusal, enum buddy_pool_reason
+ */
+struct buddy_pool_free_batch {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 blocks;
+	__u32 count;
+	__u32 reason;
+};
+
 #define BUDDY_POOL_INFO		_IOWR(BUDDY_POOL_IOCTL_TYPE, 0x00, struct buddy_pool_info)
 #define BUDDY_POOL_ALLOC	_IOWR(BUDDY_POOL_IOCTL_TYPE, 0x01, struct buddy_pool_alloc)
 #define BUDDY_POOL_FREE		_IOWR(BUDDY_POOL_IOCTL_TYPE, 0x02, struct buddy_pool_free)
 #define BUDDY_POOL_STATS	_IOWR(BUDDY_POOL_IOCTL_TYPE, 0x03, struct buddy_pool_stats)
 #define BUDDY_POOL_EXTENTS	_IOWR(BUDDY_POOL_IOCTL_TYPE, 0x04, struct buddy_pool_extents)
+#define BUDDY_POOL_QUERY	_IOWR(BUDDY_POOL_IOCTL_TYPE, 0x05, struct buddy_pool_query)
+#define BUDDY_POOL_LIST		_IOWR(BUDDY_POOL_IOCTL_TYPE, 0x06, struct buddy_pool_list)
+#define BUDDY_POOL_RESERVE	_IOWR(BUDDY_POOL_IOCTL_TYPE, 0x07, struct buddy_pool_range)
+#define BUDDY_POOL_UNRESERVE	_IOWR(BUDDY_POOL_IOCTL_TYPE, 0x08, struct buddy_pool_range)
+#define BUDDY_POOL_GET_PHYS	_IOWR(BUDDY_POOL_IOCTL_TYPE, 0x09, struct buddy_pool_phys)
+#define BUDDY_POOL_ALLOC_BATCH	_IOWR(BUDDY_POOL_IOCTL_TYPE, 0x0a, struct buddy_pool_alloc_batch)
+#define BUDDY_POOL_FREE_BATCH	_IOWR(BUDDY_POOL_IOCTL_TYPE, 0x0b, struct buddy_pool_free_batch)
 
 #endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the files of the device node share: nodes, open files, blocks, quotas.
+ *
+ * A node has a pool. An open file has blocks, each of which has a handle there.
+ * A block's references are its handle and each mapping of it; with the last one
+ * it returns to the pool. A mapping holds the open file, so an open file that
+ * is released has no mappings left, and outlives all of its blocks.
+ */
+#ifndef BUDDY_CHARDEV_H
+#define BUDDY_CHARDEV_H
+
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/miscdevice.h>
+#include <linux/mutex.h>
+#include <linux/rbtree.h>
+#include <linux/refcount.h>
+#include <linux/spinlock.h>
+#include <linux/uidgid.h>
+#include <linux/xarray.h>
+
+#include "buddy_internal.h"
+
+/**
+ * struct buddy_user - what one user has of a node's pool
+ * @link: in buddy_node.users
+ * @uid: who it is
+ * @nr_files: open files of this user; without one it goes
+ * @blocks: number of blocks
+ * @bytes: in them
+ *
+ * All under buddy_node.quota_lock.
+ */
+struct buddy_user {
+	struct list_head link;
+	kuid_t uid;
+	unsigned int nr_files;
+	u64 blocks;
+	u64 bytes;
+};
+
+/**
+ * struct buddy_node - a pool's device node
+ * @misc: its registration
+ * @pool: the pool, with a reference
+ * @ref: the creator and each open file
+ * @base: address of offset 0
+ * @policy: rules for its files; constant
+ * @quota_lock: guards @users, and what files and users have
+ * @users: users with open files
+ * @name: under /sys/class/misc
+ * @path: under /dev
+ */
+struct buddy_node {
+	struct miscdevice misc;
+	struct buddy_pool *pool;
+	struct kref ref;
+	u64 base;
+	struct buddy_policy policy;
+	spinlock_t quota_lock;
+	struct list_head users;
+	char name[sizeof("buddy_pool-") + BUDDY_POOL_NAME_LEN];
+	char path[sizeof("buddy_pool/") + BUDDY_POOL_NAME_LEN];
+};
+
+/**
+ * struct buddy_file - an open file
+ * @node: its node, with a reference
+ * @lock: guards the handles. Never held while user memory is accessed, so that
+ *	an argument that faults, even for ever, holds up nobody else. mmap()
+ *	takes it inside mmap_lock
+ * @blocks: blocks by handle; a handle is reserved first, and then has NULL
+ * @by_offset: the same blocks by offset
+ * @next_handle: where the search for a free handle begins
+ * @refused_at: buddy_pool_nr_freed() before the last ALLOC that found no space
+ * @refused: whether there was one
+ * @user: whose file it is
+ * @nr_blocks: its blocks, held ones included; buddy_node.quota_lock
+ * @nr_bytes: likewise
+ */
+struct buddy_file {
+	struct buddy_node *node;
+	struct mutex lock;
+	struct xarray blocks;
+	struct rb_root by_offset;
+	u32 next_handle;
+	u64 refused_at;
+	bool refused;
+	struct buddy_user *user;
+	u64 nr_blocks;
+	u64 nr_bytes;
+};
+
+/**
+ * struct buddy_block - an allocation
+ * @ref: its handle and each mapping
+ * @handle: in @file
+ * @file: whose it is
+ * @link: in buddy_file.by_offset
+ * @offset: from the start of the range
+ * @length: in bytes
+ * @label: from the user; terminated
+ */
+struct buddy_block {
+	refcount_t ref;
+	u32 handle;
+	struct buddy_file *file;
+	struct rb_node link;
+	u64 offset;
+	u64 length;
+	char label[BUDDY_POOL_LABEL_LEN];
+};
+
+/* buddy_block.c */
+struct buddy_block *buddy_block_alloc(struct buddy_file *file, struct buddy_pool_alloc *alloc);
+void buddy_block_free(struct buddy_block *block);
+void buddy_block_put_owned(struct buddy_block *block);
+void buddy_block_put_mapped(struct buddy_block *block);
+struct buddy_block *buddy_file_find(struct buddy_file *file, u64 offset);
+struct buddy_block *buddy_file_get_mapped(struct buddy_file *file, u64 offset, u64 length);
+int buddy_file_reserve(struct buddy_file *file, struct buddy_block *block);
+void buddy_file_unreserve(struct buddy_file *file, struct buddy_block *block);
+void buddy_file_publish(struct buddy_file *file, struct buddy_block *block);
+struct buddy_block *buddy_file_remove(struct buddy_file *file, u32 handle);
+bool buddy_file_remove_many(struct buddy_file *file, const struct buddy_pool_block *entries,
+			    struct buddy_block **blocks, u32 count);
+
+/* buddy_quota.c */
+int buddy_quota_open(struct buddy_file *file);
+void buddy_quota_close(struct buddy_file *file);
+bool buddy_quota_charge(struct buddy_file *file, u64 blocks, u64 bytes, u64 *left);
+void buddy_quota_uncharge(struct buddy_file *file, u64 blocks, u64 bytes);
+
+/* buddy_ioctl.c */
+long buddy_file_ioctl(struct file *filp, unsigned int cmd, unsigned long argument);
+
+#endif

@@ -1,0 +1,597 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The calls of an open file. Each has a struct that is copied in once, in full,
+ * and answered once; all that is checked and used is the copy.
+ */
+#include <linux/capability.h>
+#include <linux/cleanup.h>
+#include <linux/ctype.h>
+#include <linux/err.h>
+#include <linux/fs.h>
+#include <linux/math64.h>
+#include <linux/mm.h>
+#include <linux/overflow.h>
+#include <linux/sched/signal.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "buddy_chardev.h"
+
+/* All that a call may have in and out */
+union buddy_ucmd {
+	struct buddy_pool_info info;
+	struct buddy_pool_alloc alloc;
+	struct buddy_pool_free free;
+	struct buddy_pool_stats stats;
+	struct buddy_pool_extents extents;
+	struct buddy_pool_query query;
+	struct buddy_pool_list list;
+	struct buddy_pool_range range;
+	struct buddy_pool_phys phys;
+	struct buddy_pool_alloc_batch alloc_batch;
+	struct buddy_pool_free_batch free_batch;
+};
+
+/* Are all members of @object from @member on zero? */
+#define zero_from(object, member) \
+	(!memchr_inv(&(object)->member, 0, sizeof(*(object)) - offsetof(typeof(*(object)), member)))
+
+static int respond(void __user *arg, const union buddy_ucmd *ucmd, size_t size)
+{
+	return copy_to_user(arg, ucmd, size) ? -EFAULT : 0;
+}
+
+/*
+ * The pool
+ */
+
+static int do_info(struct buddy_file *file, union buddy_ucmd *ucmd, void __user *arg,
+		   size_t size)
+{
+	const struct buddy_range *range = buddy_pool_range(file->node->pool);
+	const struct buddy_policy *policy = &file->node->policy;
+	struct buddy_pool_info *info = &ucmd->info;
+	struct buddy_pool_limits limits;
+
+	if (!zero_from(info, flags))
+		return -EINVAL;
+	buddy_pool_limits(file->node->pool, &limits);
+	info->uapi_min = 1;
+	info->uapi_max = BUDDY_POOL_UAPI_VERSION;
+	info->features = range->io ? BUDDY_POOL_FEATURE_MMAP : 0;
+	if (range->io && policy->zero != BUDDY_POOL_ZERO_NEVER)
+		info->features |= BUDDY_POOL_FEATURE_ZEROED;
+	info->length = limits.size;
+	info->min_block = limits.min_block;
+	info->min_alloc = limits.min_alloc;
+	info->max_alloc = limits.max_alloc;
+	info->backing = range->backing;
+	info->cache = range->cache;
+	info->zero = policy->zero;
+	info->driver_version = BUDDY_POOL_DRIVER_VERSION;
+	info->max_file_blocks = policy->max_file_blocks;
+	info->max_file_bytes = policy->max_file_bytes;
+	info->max_user_blocks = policy->max_user_blocks;
+	info->max_user_bytes = policy->max_user_bytes;
+	strscpy_pad(info->name, buddy_pool_name(file->node->pool), sizeof(info->name));
+	return respond(arg, ucmd, size);
+}
+
+static void fill_stats(struct buddy_pool_stats *stats, const struct buddy_pool_usage *usage)
+{
+	stats->length = usage->size;
+	stats->free = usage->free;
+	stats->used = usage->used;
+	stats->held = usage->held;
+	stats->reserved = usage->reserved;
+	stats->peak = usage->peak;
+	stats->largest = usage->largest;
+	stats->nr_blocks = usage->nr_blocks;
+	stats->allocs = usage->allocs;
+	stats->frees = usage->frees;
+	stats->splits = usage->splits;
+	stats->merges = usage->merges;
+	stats->out_of_space = usage->out_of_space;
+	stats->oversize = usage->oversize;
+	stats->undersize = usage->undersize;
+	stats->bad_frees = usage->bad_frees;
+	stats->requested = usage->requested;
+	stats->granted = usage->granted;
+	if (usage->free)
+		stats->fragmentation = 1000 - div64_u64((usage->largest >> PAGE_SHIFT) * 1000,
+							usage->free >> PAGE_SHIFT);
+}
+
+static int copy_orders(const struct buddy_pool_usage *usage, u64 orders, unsigned int room)
+{
+	void __user *to = u64_to_user_ptr(orders);
+	unsigned int o;
+
+	for (o = 0; o < min(room, usage->nr_orders); o++) {
+		struct buddy_pool_order_stats order = {
+			.enqueues = usage->order[o].enqueues,
+			.dequeues = usage->order[o].dequeues,
+			.removes = usage->order[o].removes,
+			.count = usage->order[o].size,
+		};
+
+		if (copy_to_user(to + o * sizeof(order), &order, sizeof(order)))
+			return -EFAULT;
+	}
+	return 0;
+}
+
+static int do_stats(struct buddy_file *file, union buddy_ucmd *ucmd, void __user *arg,
+		    size_t size)
+{
+	struct buddy_pool_stats *stats = &ucmd->stats;
+	struct buddy_pool_usage *usage;
+	int err;
+
+	if (stats->flags || stats->nr_orders > BUDDY_POOL_MAX_ORDERS ||
+	    memchr_inv(&stats->length, 0, offsetof(typeof(*stats), nr_orders) -
+					  offsetof(typeof(*stats), length)))
+		return -EINVAL;
+	usage = kmalloc(sizeof(*usage), GFP_KERNEL);
+	if (!usage)
+		return -ENOMEM;
+	buddy_pool_usage(file->node->pool, usage);
+	fill_stats(stats, usage);
+	err = copy_orders(usage, stats->orders, stats->nr_orders);
+	stats->nr_orders = usage->nr_orders;
+	kfree(usage);
+	return err ?: respond(arg, ucmd, size);
+}
+
+#define MAX_ENTRIES	65536
+
+/* The extent around offset @at; a block of this very file is its own. */
+static void look_at_extent(struct buddy_file *file, u64 at, struct buddy_pool_extent *extent)
+{
+	u64 base = file->node->base;
+	u64 start;
+
+	guard(mutex)(&file->lock);
+	extent->state = buddy_pool_query(file->node->pool, base + at, &start, &extent->length);
+	extent->offset = start - base;
+	if (extent->state == BUDDY_POOL_STATE_USED && buddy_file_find(file, at))
+		extent->state = BUDDY_POOL_STATE_OWN;
+}
+
+static int do_extents(struct buddy_file *file, union buddy_ucmd *ucmd, void __user *arg,
+		      size_t size)
+{
+	struct buddy_pool_extents *extents = &ucmd->extents;
+	void __user *entries = u64_to_user_ptr(extents->entries);
+	struct buddy_pool_limits limits;
+	u32 count;
+
+	buddy_pool_limits(file->node->pool, &limits);
+	if (extents->flags || extents->__reserved || extents->next || !extents->count ||
+	    extents->count > MAX_ENTRIES || extents->start >= limits.size)
+		return -EINVAL;
+	extents->next = extents->start;
+	for (count = 0; count < extents->count && extents->next < limits.size; count++) {
+		struct buddy_pool_extent extent = { };
+
+		look_at_extent(file, extents->next, &extent);
+		if (copy_to_user(entries + count * sizeof(extent), &extent, sizeof(extent)))
+			return -EFAULT;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+		extents->next = extent.offset + extent.length;
+	}
+	extents->count = count;
+	return respond(arg, ucmd, size);
+}
+
+static int do_reserve(struct buddy_file *file, union buddy_ucmd *ucmd, void __user *arg,
+		      size_t size)
+{
+	struct buddy_node *node = file->node;
+	struct buddy_pool_range *range = &ucmd->range;
+	u64 end;
+
+	if (range->flags)
+		return -EINVAL;
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	if (check_add_overflow(range->offset, range->length, &end))
+		return -ERANGE;
+	return buddy_pool_reserve(node->pool, node->base + range->offset, range->length);
+}
+
+static int do_unreserve(struct buddy_file *file, union buddy_ucmd *ucmd, void __user *arg,
+			size_t size)
+{
+	struct buddy_node *node = file->node;
+	struct buddy_pool_range *range = &ucmd->range;
+	struct buddy_pool_limits limits;
+
+	if (range->flags)
+		return -EINVAL;
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	buddy_pool_limits(node->pool, &limits);
+	if (range->offset >= limits.size || range->length > limits.size - range->offset)
+		return -ENOENT;
+	return buddy_pool_unreserve(node->pool, node->base + range->offset, range->length);
+}
+
+/*
+ * Blocks
+ */
+
+#define ALLOC_FLAGS (BUDDY_POOL_ALLOC_TOP_DOWN | BUDDY_POOL_ALLOC_FIXED | BUDDY_POOL_ALLOC_POW2)
+
+static bool label_is_valid(const char *label)
+{
+	size_t i, length = strnlen(label, BUDDY_POOL_LABEL_LEN);
+
+	for (i = 0; i < length; i++)
+		if (!isascii(label[i]) || !isprint(label[i]))
+			return false;
+	return length < BUDDY_POOL_LABEL_LEN &&
+	       !memchr_inv(label + length, 0, BUDDY_POOL_LABEL_LEN - length);
+}
+
+/* A block with a reserved handle, or an ERR_PTR() */
+static struct buddy_block *prepare_block(struct buddy_file *file, struct buddy_pool_alloc *alloc)
+{
+	struct buddy_block *block;
+	int err;
+
+	if (!label_is_valid(alloc->label)) {
+		alloc->reason = BUDDY_POOL_REASON_LABEL;
+		return ERR_PTR(-EINVAL);
+	}
+	block = buddy_block_alloc(file, alloc);
+	if (IS_ERR(block))
+		return block;
+	err = buddy_file_reserve(file, block);
+	if (err) {
+		buddy_block_free(block);
+		return ERR_PTR(err);
+	}
+	return block;
+}
+
+static void drop_block(struct buddy_file *file, struct buddy_block *block)
+{
+	buddy_file_unreserve(file, block);
+	buddy_block_free(block);
+}
+
+static int do_alloc(struct buddy_file *file, union buddy_ucmd *ucmd, void __user *arg,
+		    size_t size)
+{
+	struct buddy_pool_alloc *alloc = &ucmd->alloc;
+	struct buddy_block *block;
+
+	if (alloc->flags & ~ALLOC_FLAGS || !zero_from(alloc, handle))
+		return -EINVAL;
+	block = prepare_block(file, alloc);
+	if (IS_ERR(block))
+		return alloc->reason && respond(arg, ucmd, size) ? -EFAULT : PTR_ERR(block);
+	alloc->handle = block->handle;
+	alloc->offset = block->offset;
+	alloc->granted = block->length;
+	alloc->map_offset = block->offset;
+	/* Answer before the handle is valid: a bad pointer leaves nothing behind. */
+	if (respond(arg, ucmd, size)) {
+		drop_block(file, block);
+		return -EFAULT;
+	}
+	buddy_file_publish(file, block);
+	return 0;
+}
+
+static int do_free(struct buddy_file *file, union buddy_ucmd *ucmd, void __user *arg,
+		   size_t size)
+{
+	struct buddy_pool_free *free = &ucmd->free;
+	struct buddy_block *block;
+
+	if (free->flags || free->reason)
+		return -EINVAL;
+	block = buddy_file_remove(file, free->handle);
+	if (!block) {
+		free->reason = BUDDY_POOL_REASON_NO_HANDLE;
+		buddy_pool_count_bad_free(file->node->pool, BUDDY_POOL_REASON_NO_HANDLE);
+		return respond(arg, ucmd, size) ?: -ENOENT;
+	}
+	buddy_block_put_owned(block);
+	return 0;
+}
+
+static void describe_block(const struct buddy_block *block, struct buddy_pool_query *query)
+{
+	query->size = sizeof(*query);
+	query->handle = block->handle;
+	query->mappings = refcount_read(&block->ref) - 1;
+	query->offset = block->offset;
+	query->granted = block->length;
+	query->map_offset = block->offset;
+	memcpy(query->label, block->label, sizeof(query->label));
+}
+
+static int do_query(struct buddy_file *file, union buddy_ucmd *ucmd, void __user *arg,
+		    size_t size)
+{
+	struct buddy_pool_query *query = &ucmd->query;
+	struct buddy_block *block;
+
+	if (query->flags || !zero_from(query, mappings))
+		return -EINVAL;
+	scoped_guard(mutex, &file->lock) {
+		block = xa_load(&file->blocks, query->handle);
+		if (block)
+			describe_block(block, query);
+	}
+	if (!block)
+		return -ENOENT;
+	query->size = size;
+	return respond(arg, ucmd, size);
+}
+
+/* The first block from @handle on; false if there is none */
+static bool next_block(struct buddy_file *file, unsigned long handle,
+		       struct buddy_pool_query *entry)
+{
+	struct buddy_block *block;
+
+	guard(mutex)(&file->lock);
+	block = xa_find(&file->blocks, &handle, U32_MAX, XA_PRESENT);
+	if (block)
+		describe_block(block, entry);
+	return block;
+}
+
+static int do_list(struct buddy_file *file, union buddy_ucmd *ucmd, void __user *arg,
+		   size_t size)
+{
+	struct buddy_pool_list *list = &ucmd->list;
+	void __user *entries = u64_to_user_ptr(list->entries);
+	unsigned long handle = list->next;
+	struct buddy_pool_query entry = { };
+	u32 count = 0;
+
+	if (list->flags || !list->count || list->count > MAX_ENTRIES)
+		return -EINVAL;
+	while (next_block(file, handle, &entry)) {
+		handle = entry.handle;
+		if (count == list->count)
+			break;
+		if (copy_to_user(entries + count * sizeof(entry), &entry, sizeof(entry)))
+			return -EFAULT;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+		count++;
+		handle++;
+	}
+	/* The entry that there was no room for is where the next call begins. */
+	list->next = count == list->count && entry.handle == handle ? handle : 0;
+	list->count = count;
+	return respond(arg, ucmd, size);
+}
+
+static int do_get_phys(struct buddy_file *file, union buddy_ucmd *ucmd, void __user *arg,
+		       size_t size)
+{
+	struct buddy_pool_phys *phys = &ucmd->phys;
+	struct buddy_block *block;
+
+	if (phys->flags || !zero_from(phys, __reserved))
+		return -EINVAL;
+	if (!capable(CAP_SYS_RAWIO))
+		return -EPERM;
+	scoped_guard(mutex, &file->lock) {
+		block = xa_load(&file->blocks, phys->handle);
+		if (block)
+			phys->address = file->node->base + block->offset;
+	}
+	if (!block)
+		return -ENOENT;
+	return respond(arg, ucmd, size);
+}
+
+/*
+ * Batches
+ */
+
+struct buddy_batch {
+	struct buddy_block **blocks;
+	struct buddy_pool_block *entries;
+	u32 nr;
+};
+
+static void free_batch(struct buddy_batch *batch)
+{
+	kvfree(batch->blocks);
+	kvfree(batch->entries);
+}
+
+static int new_batch(struct buddy_batch *batch, u32 count)
+{
+	*batch = (struct buddy_batch){ };
+	if (!count || count > BUDDY_POOL_MAX_BATCH)
+		return -EINVAL;
+	batch->blocks = kvcalloc(count, sizeof(*batch->blocks), GFP_KERNEL_ACCOUNT);
+	batch->entries = kvcalloc(count, sizeof(*batch->entries), GFP_KERNEL_ACCOUNT);
+	if (batch->blocks && batch->entries)
+		return 0;
+	free_batch(batch);
+	return -ENOMEM;
+}
+
+/* All of the blocks or none; on refusal @alloc says why */
+static int fill_batch(struct buddy_file *file, struct buddy_batch *batch, u32 count,
+		      struct buddy_pool_alloc *alloc)
+{
+	struct buddy_block *block;
+
+	for (batch->nr = 0; batch->nr < count; batch->nr++) {
+		block = prepare_block(file, alloc);
+		if (IS_ERR(block))
+			return PTR_ERR(block);
+		batch->blocks[batch->nr] = block;
+		batch->entries[batch->nr].handle = block->handle;
+		batch->entries[batch->nr].offset = block->offset;
+	}
+	alloc->granted = batch->blocks[0]->length;
+	return 0;
+}
+
+static int do_alloc_batch(struct buddy_file *file, union buddy_ucmd *ucmd, void __user *arg,
+			  size_t size)
+{
+	struct buddy_pool_alloc_batch *request = &ucmd->alloc_batch;
+	struct buddy_pool_alloc alloc = {
+		.flags = request->flags,
+		.length = request->length,
+		.align = request->align,
+		.start = request->start,
+		.end = request->end,
+	};
+	struct buddy_batch batch;
+	u32 i;
+	int err;
+
+	if (request->flags & ~(ALLOC_FLAGS & ~BUDDY_POOL_ALLOC_FIXED) ||
+	    !zero_from(request, reason))
+		return -EINVAL;
+	err = new_batch(&batch, request->count);
+	if (err)
+		return err;
+	memcpy(alloc.label, request->label, sizeof(alloc.label));
+	err = fill_batch(file, &batch, request->count, &alloc);
+	request->reason = alloc.reason;
+	request->granted = alloc.granted;
+	request->largest = alloc.largest;
+	if (!err && copy_to_user(u64_to_user_ptr(request->blocks), batch.entries,
+				 array_size(batch.nr, sizeof(*batch.entries))))
+		err = -EFAULT;
+	if ((!err || request->reason) && respond(arg, ucmd, size))
+		err = -EFAULT;
+	for (i = 0; i < batch.nr; i++) {
+		if (err)
+			drop_block(file, batch.blocks[i]);
+		else
+			buddy_file_publish(file, batch.blocks[i]);
+	}
+	free_batch(&batch);
+	return err;
+}
+
+static int do_free_batch(struct buddy_file *file, union buddy_ucmd *ucmd, void __user *arg,
+			 size_t size)
+{
+	struct buddy_pool_free_batch *request = &ucmd->free_batch;
+	struct buddy_batch batch;
+	u32 i;
+	int err;
+
+	if (request->flags || request->reason)
+		return -EINVAL;
+	err = new_batch(&batch, request->count);
+	if (err)
+		return err;
+	if (copy_from_user(batch.entries, u64_to_user_ptr(request->blocks),
+			   array_size(request->count, sizeof(*batch.entries))))
+		err = -EFAULT;
+	for (i = 0; !err && i < request->count; i++)
+		if (batch.entries[i].__reserved)
+			err = -EINVAL;
+	if (!err && !buddy_file_remove_many(file, batch.entries, batch.blocks, request->count)) {
+		request->reason = BUDDY_POOL_REASON_NO_HANDLE;
+		buddy_pool_count_bad_free(file->node->pool, BUDDY_POOL_REASON_NO_HANDLE);
+		err = respond(arg, ucmd, size) ?: -ENOENT;
+	}
+	for (i = 0; !err && i < request->count; i++)
+		buddy_block_put_owned(batch.blocks[i]);
+	free_batch(&batch);
+	return err;
+}
+
+/*
+ * Dispatch
+ */
+
+/**
+ * struct buddy_ioctl - one call
+ * @cmd: its number
+ * @size: of its struct
+ * @min_size: of the oldest version of its struct
+ * @writes: needs a file that is open for writing
+ * @call: does it; @arg and @size say where the answer goes
+ */
+struct buddy_ioctl {
+	unsigned int cmd;
+	size_t size;
+	size_t min_size;
+	bool writes;
+	int (*call)(struct buddy_file *file, union buddy_ucmd *ucmd, void __user *arg,
+		    size_t size);
+};
+
+#define BUDDY_IOCTL(_name, _call, _struct, _last, _writes)				\
+	[_IOC_NR(BUDDY_POOL_##_name)] = {						\
+		.cmd = BUDDY_POOL_##_name,						\
+		.size = sizeof(struct _struct) +					\
+			BUILD_BUG_ON_ZERO(sizeof(struct _struct) > sizeof(union buddy_ucmd)), \
+		.min_size = offsetofend(struct _struct, _last),				\
+		.writes = (_writes),							\
+		.call = (_call),							\
+	}
+
+static const struct buddy_ioctl ioctls[] = {
+	BUDDY_IOCTL(INFO, do_info, buddy_pool_info, name, false),
+	BUDDY_IOCTL(ALLOC, do_alloc, buddy_pool_alloc, largest, true),
+	BUDDY_IOCTL(FREE, do_free, buddy_pool_free, reason, true),
+	BUDDY_IOCTL(STATS, do_stats, buddy_pool_stats, orders, false),
+	BUDDY_IOCTL(EXTENTS, do_extents, buddy_pool_extents, next, false),
+	BUDDY_IOCTL(QUERY, do_query, buddy_pool_query, label, false),
+	BUDDY_IOCTL(LIST, do_list, buddy_pool_list, next, false),
+	BUDDY_IOCTL(RESERVE, do_reserve, buddy_pool_range, length, true),
+	BUDDY_IOCTL(UNRESERVE, do_unreserve, buddy_pool_range, length, true),
+	BUDDY_IOCTL(GET_PHYS, do_get_phys, buddy_pool_phys, address, false),
+	BUDDY_IOCTL(ALLOC_BATCH, do_alloc_batch, buddy_pool_alloc_batch, largest, true),
+	BUDDY_IOCTL(FREE_BATCH, do_free_batch, buddy_pool_free_batch, reason, true),
+};
+
+/* Of all versions to come; bounds the check for zeros behind what we know. */
+#define MAX_STRUCT_SIZE	SZ_64K
+
+long buddy_file_ioctl(struct file *filp, unsigned int cmd, unsigned long argument)
+{
+	struct buddy_file *file = filp->private_data;
+	void __user *arg = (void __user *)argument;
+	unsigned int nr = _IOC_NR(cmd);
+	const struct buddy_ioctl *ioctl;
+	union buddy_ucmd ucmd;
+	u32 size;
+	int err;
+
+	/* Programs built with a longer or shorter struct have another size in cmd. */
+	if (nr >= ARRAY_SIZE(ioctls) || (ioctls[nr].cmd ^ cmd) & ~IOCSIZE_MASK)
+		return -ENOTTY;
+	ioctl = &ioctls[nr];
+	if (ioctl->writes && !(filp->f_mode & FMODE_WRITE))
+		return -EBADF;
+	if (get_user(size, (u32 __user *)arg))
+		return -EFAULT;
+	if (size < ioctl->min_size)
+		return -EINVAL;
+	if (size > MAX_STRUCT_SIZE)
+		return -E2BIG;
+	err = copy_struct_from_user(&ucmd, ioctl->size, arg, size);
+	if (err)
+		return err;
+	/* A second thread may have changed it since it was read above. */
+	if (*(u32 *)&ucmd != size)
+		return -EINVAL;
+	return ioctl->call(file, &ucmd, arg, min_t(size_t, size, ioctl->size));
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Quotas: how much of a pool one open file, and one user, may have at a time.
+ *
+ * What counts is what is taken from others: whole blocks, also those that are
+ * freed but still mapped. The user is the one who opened the file, whoever uses
+ * it later. All under buddy_node.quota_lock, which nests in nothing.
+ */
+#include <linux/cleanup.h>
+#include <linux/cred.h>
+#include <linux/slab.h>
+
+#include "buddy_chardev.h"
+
+static struct buddy_user *user_of(struct buddy_node *node, kuid_t uid)
+{
+	struct buddy_user *user;
+
+	list_for_each_entry(user, &node->users, link)
+		if (uid_eq(user->uid, uid))
+			return user;
+	return NULL;
+}
+
+/* Finds or makes the user of a new file. Returns 0 or -ENOMEM. */
+int buddy_quota_open(struct buddy_file *file)
+{
+	struct buddy_node *node = file->node;
+	struct buddy_user *spare;
+
+	spare = kzalloc(sizeof(*spare), GFP_KERNEL_ACCOUNT);
+	if (!spare)
+		return -ENOMEM;
+	spare->uid = current_fsuid();
+	scoped_guard(spinlock, &node->quota_lock) {
+		file->user = user_of(node, spare->uid);
+		if (!file->user) {
+			file->user = spare;
+			list_add(&spare->link, &node->users);
+			spare = NULL;
+		}
+		file->user->nr_files++;
+	}
+	kfree(spare);
+	return 0;
+}
+
+void buddy_quota_close(struct buddy_file *file)
+{
+	struct buddy_user *unused = NULL;
+
+	scoped_guard(spinlock, &file->node->quota_lock) {
+		if (!--file->user->nr_files) {
+			unused = file->user;
+			list_del(&unused->link);
+		}
+	}
+	kfree(unused);
+}
+
+/* May @used grow by @more? Lowers @left to what it may grow by. */
+static bool fits(u64 used, u64 more, u64 limit, u64 unit, u64 *left)
+{
+	u64 room = limit > used ? limit - used : 0;
+
+	*left = min(*left, room > U64_MAX / unit ? U64_MAX : room * unit);
+	return more <= room;
+}
+
+/*
+ * Counts @blocks more blocks with @bytes in all. Returns whether the quotas allow
+ * that; if not, nothing is counted and @left is set to the bytes they do allow.
+ */
+bool buddy_quota_charge(struct buddy_file *file, u64 blocks, u64 bytes, u64 *left)
+{
+	const struct buddy_policy *policy = &file->node->policy;
+	struct buddy_user *user = file->user;
+	bool ok;
+
+	*left = U64_MAX;
+	guard(spinlock)(&file->node->quota_lock);
+	ok = fits(file->nr_bytes, bytes, policy->max_file_bytes, 1, left);
+	ok &= fits(user->bytes, bytes, policy->max_user_bytes, 1, left);
+	ok &= fits(file->nr_blocks, blocks, policy->max_file_blocks, U64_MAX, left);
+	ok &= fits(user->blocks, blocks, policy->max_user_blocks, U64_MAX, left);
+	if (!ok)
+		return false;
+	file->nr_blocks += blocks;
+	file->nr_bytes += bytes;
+	user->blocks += blocks;
+	user->bytes += bytes;
+	return true;
+}
+
+void buddy_quota_uncharge(struct buddy_file *file, u64 blocks, u64 bytes)
+{
+	guard(spinlock)(&file->node->quota_lock);
+	file->nr_blocks -= blocks;
+	file->nr_bytes -= bytes;
+	file->user->blocks -= blocks;
+	file->user->bytes -= bytes;
+}
