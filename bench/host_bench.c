@@ -7,8 +7,8 @@
  * In the kernel it would be the cost of disabling interrupts on User Mode Linux
  * that is measured. Times are of all operations of both, not of one thread's.
  *
- * trace, empty: B2's trace, for callgrind to count what replay() executes, with
- * the allocator and without.
+ * trace: B2's trace, for callgrind to count what replay_core() executes, and what
+ * replay_empty() does.
  *
  * Results are lines as bench_main.c prints them, '-' for what is not measured.
  */
@@ -21,10 +21,16 @@
 #include <string.h>
 #include <time.h>
 
+#include <linux/bits.h>
+
 #include "bench_trace.h"
 #include "buddy_park.h"
 
-#define BLOCKS		(1ULL << 18)
+#define __aligned(n)	__attribute__((__aligned__(n)))
+/* As it stands: not inlined, nor merged with another that does the same */
+#define __noipa		__attribute__((__noipa__))
+
+#define BLOCKS		BIT_ULL(18)
 #define THREADS		2
 #define ROUNDS		9
 /* Operations before those that are measured */
@@ -35,13 +41,13 @@
  * The kernel's queued spinlock as far as two CPUs ever see of it: one has it, the
  * other announces itself and is the next, even if the first soon wants it again.
  */
-#define LOCKED		1u
-#define PENDING		(1u << 8)
+#define LOCKED		BIT(0)
+#define PENDING		BIT(8)
 
 struct lock {
 	union {
-		_Atomic unsigned int state;
-		_Atomic unsigned char locked;
+		atomic_uint state;
+		atomic_uchar locked;
 	};
 };
 
@@ -81,7 +87,7 @@ static void unlock(struct lock *l)
 struct shard {
 	struct lock lock;
 	struct buddy_park park;
-} __attribute__((aligned(64)));
+} __aligned(64);
 
 /**
  * struct pool - as struct buddy_pool
@@ -104,8 +110,6 @@ struct pool {
  * @slots: its own: index of each allocation, or EMPTY
  * @pos: next operation of the trace
  * @nr: operations to do now
- * @empty: do not call the allocator
- * @locked: take the lock
  */
 struct worker {
 	struct pool *pool;
@@ -114,9 +118,7 @@ struct worker {
 	u64 *slots;
 	u64 pos;
 	u64 nr;
-	bool empty;
-	bool locked;
-} __attribute__((aligned(64)));
+} __aligned(64);
 
 static void *allocate(size_t nr, size_t size)
 {
@@ -159,23 +161,27 @@ static void free_pool(struct pool *pool)
 	free(pool);
 }
 
-static u64 take_from(struct worker *w, unsigned int i, u32 nr)
+static inline u64 take_unlocked(struct shard *shard, u64 blocks, u32 nr)
 {
-	struct shard *shard = &w->pool->shards[i];
-	u64 blocks = w->pool->shard_blocks;
 	unsigned int order = 31 - __builtin_clz(nr);
 	struct buddy_core_request request = { .nr = nr, .end = blocks, .align_order = order };
 	u64 index;
-	int err;
 
-	if (w->locked)
-		lock(&shard->lock);
-	err = !buddy_park_alloc_block(&shard->park, order, &index);
-	if (err)
-		err = buddy_park_alloc(&shard->park, &request, &index);
-	if (w->locked)
-		unlock(&shard->lock);
-	return err ? EMPTY : index + i * blocks;
+	if (buddy_park_alloc_block(&shard->park, order, &index) ||
+	    !buddy_park_alloc(&shard->park, &request, &index))
+		return index;
+	return EMPTY;
+}
+
+static u64 take_from(struct worker *w, unsigned int i, u32 nr)
+{
+	struct shard *shard = &w->pool->shards[i];
+	u64 index;
+
+	lock(&shard->lock);
+	index = take_unlocked(shard, w->pool->shard_blocks, nr);
+	unlock(&shard->lock);
+	return index == EMPTY ? EMPTY : index + i * w->pool->shard_blocks;
 }
 
 /* At natural alignment, as a pool does it when asked for a size alone */
@@ -197,14 +203,12 @@ static void give_back(struct worker *w, u64 index)
 	struct shard *shard = &pool->shards[index >= pool->shard_blocks];
 	u64 nr;
 
-	if (w->locked)
-		lock(&shard->lock);
+	lock(&shard->lock);
 	buddy_park_free(&shard->park, index & (pool->shard_blocks - 1), &nr);
-	if (w->locked)
-		unlock(&shard->lock);
+	unlock(&shard->lock);
 }
 
-static inline __attribute__((always_inline)) void run(struct worker *w, u64 nr)
+static void replay(struct worker *w, u64 nr)
 {
 	u64 end = w->pos + nr;
 
@@ -213,24 +217,48 @@ static inline __attribute__((always_inline)) void run(struct worker *w, u64 nr)
 		u64 *slot = &w->slots[op->slot];
 
 		if (op->nr) {
-			*slot = w->empty ? w->pos : take(w, op->nr);
+			*slot = take(w, op->nr);
 		} else if (*slot != EMPTY) {
-			if (!w->empty)
-				give_back(w, *slot);
+			give_back(w, *slot);
 			*slot = EMPTY;
 		}
 	}
 }
 
-/* The same but for the name, since callgrind is told to count in replay(). */
-__attribute__((noipa)) static void prepare(struct worker *w, u64 nr)
+/* For counting instructions: one shard, no lock. Named on callgrind's command line */
+__noipa static void replay_core(struct worker *w, u64 nr)
 {
-	run(w, nr);
+	struct shard *shard = w->pool->shards;
+	const struct bench_op *op = &w->trace.ops[w->pos];
+	const struct bench_op *end = op + nr;
+	u64 length;
+
+	for (w->pos += nr; op < end; op++) {
+		u64 *slot = &w->slots[op->slot];
+
+		if (op->nr) {
+			*slot = take_unlocked(shard, BLOCKS, op->nr);
+		} else if (*slot != EMPTY) {
+			buddy_park_free(&shard->park, *slot, &length);
+			*slot = EMPTY;
+		}
+	}
 }
 
-__attribute__((noipa)) static void replay(struct worker *w, u64 nr)
+/* What of replay_core() is not the allocator */
+__noipa static void replay_empty(struct worker *w, u64 nr)
 {
-	run(w, nr);
+	const struct bench_op *op = &w->trace.ops[w->pos];
+	const struct bench_op *end = op + nr;
+
+	for (w->pos += nr; op < end; op++) {
+		u64 *slot = &w->slots[op->slot];
+
+		if (op->nr)
+			*slot = op->nr;
+		else if (*slot != EMPTY)
+			*slot = EMPTY;
+	}
 }
 
 static void release_all(struct worker *w)
@@ -238,10 +266,8 @@ static void release_all(struct worker *w)
 	u64 i;
 
 	for (i = 0; i < w->trace.nr_slots; i++)
-		if (w->slots[i] != EMPTY && !w->empty)
+		if (w->slots[i] != EMPTY)
 			give_back(w, w->slots[i]);
-	free(w->slots);
-	free(w->trace.ops);
 }
 
 static void make_worker(struct worker *w, const struct bench_trace_spec *spec)
@@ -359,6 +385,8 @@ static const struct mix mixes[] = {
 	{ "pairs, 1 shard", 0, 1 }, { "pairs, 2 shards", 0, 2 },
 };
 
+#define NR_MIXES	(sizeof(mixes) / sizeof(*mixes))
+
 static void report(const struct mix *mix, const char *threads, u64 *ps, u64 ops)
 {
 	u64 bytes = buddy_core_metadata_size(0, BLOCKS / mix->nr_shards) + sizeof(struct shard);
@@ -381,10 +409,10 @@ static void make_workers(struct worker *workers, struct pool *pool, const struct
 			.seed = 11 + i,
 		};
 
-		workers[i] = (struct worker){ .pool = pool, .cpu = i, .locked = true, .nr = ops };
+		workers[i] = (struct worker){ .pool = pool, .cpu = i, .nr = ops };
 		if (mix->percent) {
 			make_worker(&workers[i], &spec);
-			prepare(&workers[i], workers[i].trace.nr_fill + AGING);
+			replay(&workers[i], workers[i].trace.nr_fill + AGING);
 		} else {
 			make_pairs(&workers[i], 2 * ROUNDS * ops);
 		}
@@ -405,8 +433,11 @@ static void bench_threads(const struct mix *mix, u64 ops)
 	}
 	report(mix, "one thread", one, ops);
 	report(mix, "two threads", two, 2 * ops);
-	for (i = 0; i < THREADS; i++)
+	for (i = 0; i < THREADS; i++) {
 		release_all(&workers[i]);
+		free(workers[i].slots);
+		free(workers[i].trace.ops);
+	}
 	free_pool(pool);
 	free(workers);
 }
@@ -415,20 +446,23 @@ static void bench_threads(const struct mix *mix, u64 ops)
  * Instructions
  */
 
-static void count_instructions(unsigned int percent, u64 ops, bool empty)
+static void count_instructions(unsigned int percent, u64 ops)
 {
 	struct bench_trace_spec spec = {
 		.blocks = BLOCKS,
 		.percent = percent,
-		.churn = AGING + ops,
+		.churn = AGING + 2 * ops,
 		.seed = 42 + percent,
 	};
-	struct worker w = { .pool = make_pool(1), .empty = empty };
+	struct worker w = { .pool = make_pool(1) };
 
 	make_worker(&w, &spec);
-	prepare(&w, w.trace.nr_fill + AGING);
-	replay(&w, ops);
+	replay(&w, w.trace.nr_fill + AGING);
+	replay_core(&w, ops);
 	release_all(&w);
+	replay_empty(&w, ops);
+	free(w.slots);
+	free(w.trace.ops);
 	free_pool(w.pool);
 }
 
@@ -438,15 +472,15 @@ int main(int argc, char **argv)
 		u64 ops = strtoull(argv[2], NULL, 0);
 		unsigned int i;
 
-		for (i = 0; i < sizeof(mixes) / sizeof(mixes[0]); i++)
+		for (i = 0; i < NR_MIXES; i++)
 			bench_threads(&mixes[i], ops);
 		return 0;
 	}
-	if (argc == 4 && (!strcmp(argv[1], "trace") || !strcmp(argv[1], "empty"))) {
-		count_instructions(atoi(argv[2]), strtoull(argv[3], NULL, 0), argv[1][0] == 'e');
+	if (argc == 4 && !strcmp(argv[1], "trace")) {
+		count_instructions(atoi(argv[2]), strtoull(argv[3], NULL, 0));
 		return 0;
 	}
 	fprintf(stderr, "usage: host_bench threads OPERATIONS\n"
-			"       host_bench trace|empty PERCENT OPERATIONS\n");
+			"       host_bench trace PERCENT OPERATIONS\n");
 	return 2;
 }
