@@ -264,32 +264,39 @@ int cmd_info(const struct options *opt, int argc, char **argv)
 	return DONE;
 }
 
-static void json_add_orders(struct json_object *object, const struct buddy_pool_stats *s)
+/* What STATS says */
+struct usage {
+	struct buddy_pool_stats stats;
+	struct buddy_pool_order_stats orders[BUDDY_POOL_MAX_ORDERS];
+};
+
+static void json_add_orders(struct json_object *object, const struct usage *usage)
 {
 	struct json_object *list = json_object_new_array();
 
-	for (__u32 order = 0; order < s->nr_orders && order < BUDDY_POOL_MAX_ORDERS; order++)
-		json_object_array_add(list, json_object_new_uint64(s->free_blocks[order]));
+	for (__u32 o = 0; o < usage->stats.nr_orders; o++)
+		json_object_array_add(list, json_object_new_uint64(usage->orders[o].count));
 	json_object_object_add(object, "free_blocks", list);
 }
 
-static void print_orders(const struct buddy_pool_stats *s, __u64 min_block)
+static void print_orders(const struct usage *usage, __u64 min_block)
 {
 	char size[BP_SIZE_LEN];
 
 	printf("%-14s", "free_blocks");
-	for (__u32 order = 0; order < s->nr_orders && order < BUDDY_POOL_MAX_ORDERS; order++) {
-		if (!s->free_blocks[order])
+	for (__u32 o = 0; o < usage->stats.nr_orders; o++) {
+		if (!usage->orders[o].count)
 			continue;
-		bp_format_size(size, min_block << order);
-		printf(" %llux%s", s->free_blocks[order], size);
+		bp_format_size(size, min_block << o);
+		printf(" %llux%s", usage->orders[o].count, size);
 	}
 	putchar('\n');
 }
 
 static void print_stats(const struct options *opt, const struct buddy_pool_info *info,
-			const struct buddy_pool_stats *s)
+			const struct usage *usage)
 {
+	const struct buddy_pool_stats *s = &usage->stats;
 	const struct field fields[] = {
 		{ "name", TEXT, .text = info->name },
 		{ "length", SIZE, s->length },
@@ -315,20 +322,20 @@ static void print_stats(const struct options *opt, const struct buddy_pool_info 
 
 	if (!opt->json) {
 		print_fields(fields, ARRAY_SIZE(fields));
-		print_orders(s, info->min_block);
+		print_orders(usage, info->min_block);
 		return;
 	}
 	object = json_new();
 	json_add_fields(object, fields, ARRAY_SIZE(fields));
-	json_add_orders(object, s);
+	json_add_orders(object, usage);
 	json_print(object);
 }
 
 int cmd_stats(const struct options *opt, int argc, char **argv)
 {
-	struct buddy_pool_stats stats;
 	struct buddy_pool_info info;
 	struct bp_pool *pool;
+	struct usage usage;
 	int err;
 
 	if (has_arguments(argc, argv))
@@ -338,10 +345,10 @@ int cmd_stats(const struct options *opt, int argc, char **argv)
 		return err;
 	err = bp_info(pool, &info);
 	if (!err)
-		err = bp_stats(pool, &stats);
+		err = bp_stats(pool, &usage.stats, usage.orders);
 	bp_close(pool);
 	if (!err)
-		print_stats(opt, &info, &stats);
+		print_stats(opt, &info, &usage);
 	return report(err, "stats");
 }
 
@@ -364,7 +371,7 @@ static int list_pool(const char *name, struct json_object *list)
 	}
 	err = bp_info(pool, &info);
 	if (!err)
-		err = bp_stats(pool, &stats);
+		err = bp_stats(pool, &stats, NULL);
 	bp_close(pool);
 	if (err)
 		return report(err, name);

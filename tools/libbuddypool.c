@@ -123,10 +123,13 @@ int bp_free(const struct bp_pool *pool, __u32 handle, __u32 *reason)
 	return err;
 }
 
-int bp_stats(const struct bp_pool *pool, struct buddy_pool_stats *stats)
+int bp_stats(const struct bp_pool *pool, struct buddy_pool_stats *stats,
+	     struct buddy_pool_order_stats orders[BUDDY_POOL_MAX_ORDERS])
 {
 	memset(stats, 0, sizeof(*stats));
 	stats->size = sizeof(*stats);
+	stats->orders = (uintptr_t)orders;
+	stats->nr_orders = orders ? BUDDY_POOL_MAX_ORDERS : 0;
 	return call(pool, BUDDY_POOL_STATS, stats);
 }
 

@@ -44,7 +44,9 @@ int bp_info(const struct bp_pool *pool, struct buddy_pool_info *info);
 int bp_alloc(const struct bp_pool *pool, struct buddy_pool_alloc *req);
 /* @reason may be NULL; on refusal it gets an enum buddy_pool_reason. */
 int bp_free(const struct bp_pool *pool, __u32 handle, __u32 *reason);
-int bp_stats(const struct bp_pool *pool, struct buddy_pool_stats *stats);
+/* @orders may be NULL; else it gets @stats->nr_orders elements. */
+int bp_stats(const struct bp_pool *pool, struct buddy_pool_stats *stats,
+	     struct buddy_pool_order_stats orders[BUDDY_POOL_MAX_ORDERS]);
 /* All extents in one array, which the caller passes to free(). */
 int bp_extents(const struct bp_pool *pool, struct buddy_pool_extent **extents, size_t *count);
 

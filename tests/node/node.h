@@ -66,6 +66,25 @@ static inline struct buddy_pool_stats get_stats(int fd)
 	return stats;
 }
 
+struct orders {
+	struct buddy_pool_order_stats of[BUDDY_POOL_MAX_ORDERS];
+	__u32 nr;
+};
+
+/* nr is 0 if it fails, and so is no pool's */
+static inline struct orders get_orders(int fd)
+{
+	struct orders orders = { .nr = 0 };
+	struct buddy_pool_stats stats = {
+		.size = sizeof(stats), .nr_orders = BUDDY_POOL_MAX_ORDERS,
+		.orders = (uintptr_t)orders.of,
+	};
+
+	if (!call(fd, BUDDY_POOL_STATS, &stats))
+		orders.nr = stats.nr_orders;
+	return orders;
+}
+
 /* Bytes that are not free, by a file of its own */
 static inline __u64 bytes_in_use(void)
 {

@@ -53,7 +53,7 @@ static __u32 some_handle(int fd)
 
 static bool is_known(unsigned int dir, unsigned int type, unsigned int nr)
 {
-	return type == BUDDY_POOL_IOCTL_TYPE && nr < NR_CALLS &&
+	return type == BUDDY_POOL_IOCTL_TYPE && nr <= _IOC_NR(BUDDY_POOL_FREE_BATCH) &&
 	       dir == (_IOC_READ | _IOC_WRITE);
 }
 
@@ -319,11 +319,14 @@ TEST_F(node, B12_struct_at_an_odd_address)
 TEST_F(node, B38_B21_info_and_stats_take_no_input)
 {
 	char arg[LONGEST] __attribute__((aligned(8)));
+	size_t last;
 
 	for (unsigned int i = 0; i < NR_CALLS; i++) {
 		if (calls[i].number != BUDDY_POOL_INFO && calls[i].number != BUDDY_POOL_STATS)
 			continue;
-		for (size_t byte = 4; byte < calls[i].size; byte++) {
+		last = calls[i].number == BUDDY_POOL_STATS ?
+		       offsetof(struct buddy_pool_stats, nr_orders) : calls[i].size;
+		for (size_t byte = 4; byte < last; byte++) {
 			fill_valid(i, arg, 0);
 			arg[byte] = 1;
 			EXPECT_ERR(EINVAL, call(self->fd, calls[i].number, arg)) {
@@ -444,18 +447,29 @@ TEST_F(node, B40_statistics_add_up_while_others_allocate)
 
 TEST_F(node, B41_I07_answers_have_no_stray_bytes)
 {
+	struct buddy_pool_order_stats orders[BUDDY_POOL_MAX_ORDERS];
 	struct {
 		struct buddy_pool_stats stats;
 		__u64 after;
-	} s = { .stats.size = sizeof(s.stats), .after = 0xaaaaaaaaaaaaaaaa };
+	} s = {
+		.stats.size = sizeof(s.stats), .stats.nr_orders = BUDDY_POOL_MAX_ORDERS,
+		.stats.orders = (uintptr_t)orders, .after = 0xaaaaaaaaaaaaaaaa,
+	};
 
+	memset(orders, 0xaa, sizeof(orders));
 	ASSERT_OK(call(self->fd, BUDDY_POOL_STATS, &s.stats));
 	EXPECT_EQ(0xaaaaaaaaaaaaaaaa, s.after);
 	EXPECT_EQ(0, s.stats.flags);
-	EXPECT_EQ(0, s.stats.__reserved);
-	EXPECT_LE(s.stats.nr_orders, BUDDY_POOL_MAX_ORDERS);
-	for (unsigned int o = s.stats.nr_orders; o < BUDDY_POOL_MAX_ORDERS; o++)
-		EXPECT_EQ(0, s.stats.free_blocks[o]);
+	EXPECT_EQ((uintptr_t)orders, s.stats.orders);
+	ASSERT_LT(s.stats.nr_orders, BUDDY_POOL_MAX_ORDERS);
+	/* No pool of the tests has so many of anything. */
+	for (unsigned int o = 0; o < s.stats.nr_orders; o++) {
+		EXPECT_GT(1ULL << 40, orders[o].enqueues);
+		EXPECT_EQ(orders[o].enqueues - orders[o].dequeues - orders[o].removes,
+			  orders[o].count);
+	}
+	EXPECT_TRUE(all_bytes_are(orders + s.stats.nr_orders,
+				  sizeof(orders) - s.stats.nr_orders * sizeof(*orders), 0xaa));
 	for (size_t i = strlen(self->info.name); i < sizeof(self->info.name); i++)
 		EXPECT_EQ(0, self->info.name[i]);
 }
