@@ -219,7 +219,7 @@ static void words_are_understood(struct kunit *test)
 	expect_word_is_understood(test, ~0ULL);
 	/* The example at the top of buddy_core.c */
 	expect_word_is_understood(test, 0xffffffffffffffe0ULL);
-	for (n = 0; n < 2000; n++) {
+	for (n = 0; n < 500; n++) {
 		u64 word = (u64)prandom_u32_state(&rnd) << 32 | prandom_u32_state(&rnd);
 
 		/* Half of them sparse, for the large blocks */
@@ -705,13 +705,13 @@ static void random_operations_match_model(struct kunit *test)
 	run.nr = min_t(u64, geometry->nr, 5000);
 	run.core = new_core(test, min(geometry->first, run.nr - 1), run.nr);
 	run.head = new_memory(test, run.nr * sizeof(*run.head));
-	for (n = 0; n < 3000; n++) {
+	for (n = 0; n < 2000; n++) {
 		/* Fill up and drain in turn. */
-		if (below(&run.rnd, 8) < (n / 500 % 2 ? 3 : 6))
+		if (below(&run.rnd, 8) < (n / 400 % 2 ? 3 : 6))
 			random_alloc(&run);
 		else
 			random_free(&run);
-		if (n % 64 == 0)
+		if (n % 256 == 0)
 			KUNIT_ASSERT_STREQ(test, buddy_core_check(run.core) ?: "", "");
 	}
 }

@@ -175,7 +175,7 @@ static inline void expect_whole(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, usage->free, usage->size);
 	KUNIT_EXPECT_EQ(test, usage->nr_blocks, 0);
-	KUNIT_EXPECT_EQ(test, usage->largest, usage->size);
+	KUNIT_EXPECT_EQ(test, usage->largest, fx->fresh.largest);
 	for (o = 0; o < usage->nr_orders; o++)
 		KUNIT_EXPECT_EQ(test, usage->order[o].size, fx->fresh.order[o].size);
 }

