@@ -129,8 +129,8 @@ struct buddy_block *buddy_block_alloc(struct buddy_file *file, struct buddy_pool
 		kfree(block);
 		return ERR_PTR(err);
 	}
-	if (range->io && node->policy.zero == BUDDY_POOL_ZERO_ALLOC)
-		err = buddy_range_zero(range, block->offset, block->length, true);
+	if (range->backing && node->policy.zero == BUDDY_POOL_ZERO_ALLOC)
+		err = buddy_pool_zero(node->pool, block->offset, block->length, true);
 	if (err) {
 		give_back(block);
 		kfree(block);
@@ -148,8 +148,8 @@ void buddy_block_free(struct buddy_block *block)
 	struct buddy_node *node = block->file->node;
 	const struct buddy_range *range = buddy_pool_range(node->pool);
 
-	if (range->io && node->policy.zero == BUDDY_POOL_ZERO_FREE)
-		buddy_range_zero(range, block->offset, block->length, false);
+	if (range->backing && node->policy.zero == BUDDY_POOL_ZERO_FREE)
+		buddy_pool_zero(node->pool, block->offset, block->length, false);
 	give_back(block);
 	kfree(block);
 }

@@ -18,6 +18,7 @@
 #include <linux/sched.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
+#include <linux/string_helpers.h>
 
 #include "buddy_chardev.h"
 #include "buddy_compat.h"
@@ -26,6 +27,8 @@ static void release_node(struct kref *ref)
 {
 	struct buddy_node *node = container_of(ref, struct buddy_node, ref);
 
+	if (node->inode)
+		iput(node->inode);
 	buddy_pool_put(node->pool);
 	kfree(node);
 }
@@ -50,9 +53,16 @@ static vm_fault_t buddy_vma_fault(struct vm_fault *vmf)
 {
 	struct vm_area_struct *vma = vmf->vma;
 	struct buddy_block *block = vma->vm_private_data;
-	const struct buddy_range *range = buddy_pool_range(block->file->node->pool);
+	struct buddy_pool *pool = block->file->node->pool;
+	unsigned long frame = buddy_pool_range(pool)->start >> PAGE_SHIFT;
+	vm_fault_t result;
 
-	return vmf_insert_pfn(vma, vmf->address, (range->start >> PAGE_SHIFT) + vmf->pgoff);
+	/* Inside, so that no page appears after the node has zapped them all */
+	if (!buddy_pool_enter_range(pool))
+		return VM_FAULT_SIGBUS;
+	result = vmf_insert_pfn(vma, vmf->address, frame + vmf->pgoff);
+	buddy_pool_leave_range(pool);
+	return result;
 }
 
 static const struct vm_operations_struct buddy_vma_ops = {
@@ -68,7 +78,7 @@ static int buddy_file_mmap(struct file *filp, struct vm_area_struct *vma)
 	unsigned long length = vma->vm_end - vma->vm_start;
 	struct buddy_block *block;
 
-	if (!range->io)
+	if (!range->backing || buddy_pool_is_gone(file->node->pool))
 		return -ENODEV;
 	/* VM_MAYSHARE: a read-only file's shared mapping has not VM_SHARED. */
 	if (!(vma->vm_flags & VM_MAYSHARE))
@@ -91,6 +101,19 @@ static int buddy_file_mmap(struct file *filp, struct vm_area_struct *vma)
 /*
  * Files
  */
+
+/*
+ * All open files use the address space of the inode that was opened first, so
+ * that all mappings of a node can be found. The misc device's lock is held.
+ */
+static void share_mapping(struct buddy_node *node, struct inode *inode, struct file *filp)
+{
+	if (!node->inode) {
+		ihold(inode);
+		node->inode = inode;
+	}
+	filp->f_mapping = node->inode->i_mapping;
+}
 
 static int buddy_file_open(struct inode *inode, struct file *filp)
 {
@@ -116,6 +139,7 @@ static int buddy_file_open(struct inode *inode, struct file *filp)
 	}
 	kref_get(&node->ref);
 	filp->private_data = file;
+	share_mapping(node, inode, filp);
 	return nonseekable_open(inode, filp);
 }
 
@@ -143,6 +167,8 @@ static __poll_t buddy_file_poll(struct file *filp, struct poll_table_struct *tab
 	struct buddy_pool *pool = file->node->pool;
 
 	poll_wait(filp, buddy_pool_space_queue(pool), table);
+	if (buddy_pool_is_gone(pool))
+		return EPOLLERR | EPOLLHUP;
 	if (READ_ONCE(file->refused) &&
 	    buddy_pool_nr_freed(pool) == READ_ONCE(file->refused_at))
 		return 0;
@@ -184,6 +210,31 @@ static const struct file_operations buddy_file_ops = {
 	.show_fdinfo = buddy_file_show_fdinfo,
 };
 
+static void log_pool(struct buddy_pool *pool)
+{
+	static const char *const caches[] = { "", "uc", "wc", "wb" };
+	const struct buddy_range *range = buddy_pool_range(pool);
+	struct buddy_pool_limits limits;
+	char total[16], block[16], where[96];
+
+	buddy_pool_limits(pool, &limits);
+	string_get_size(limits.size, 1, STRING_UNITS_2, total, sizeof(total));
+	string_get_size(limits.min_block, 1, STRING_UNITS_2, block, sizeof(block));
+	pr_info("%s: %s %s, min block %s, %s\n", buddy_pool_name(pool), total,
+		buddy_range_describe(range, where, sizeof(where)), block, caches[range->cache]);
+}
+
+/* Blocks that are zeroed when they are given back must be zero to begin with. */
+static int zero_pool(struct buddy_pool *pool, const struct buddy_policy *policy)
+{
+	struct buddy_pool_limits limits;
+
+	if (policy->zero != BUDDY_POOL_ZERO_FREE)
+		return 0;
+	buddy_pool_limits(pool, &limits);
+	return buddy_pool_zero(pool, 0, limits.size, true);
+}
+
 /**
  * buddy_node_create() - give a pool a device node
  * @pool: the pool; the node takes a reference of its own
@@ -197,6 +248,9 @@ struct buddy_node *buddy_node_create(struct buddy_pool *pool, const struct buddy
 	struct buddy_node *node;
 	int err;
 
+	err = zero_pool(pool, policy);
+	if (err)
+		return ERR_PTR(err);
 	node = kzalloc(sizeof(*node), GFP_KERNEL);
 	if (!node)
 		return ERR_PTR(-ENOMEM);
@@ -223,15 +277,23 @@ struct buddy_node *buddy_node_create(struct buddy_pool *pool, const struct buddy
 		kref_put(&node->ref, release_node);
 		return ERR_PTR(err);
 	}
+	log_pool(pool);
 	return node;
 }
 
 /**
- * buddy_node_destroy() - take the device node away
- * @node: the node; open files keep what they need of it
+ * buddy_node_destroy() - take the device node away, and all mappings
+ * @node: the node. Open files keep what they need of it, but every call and
+ *	every access through a mapping fails from here on
+ *
+ * Does not wait for user space.
  */
 void buddy_node_destroy(struct buddy_node *node)
 {
+	buddy_pool_mark_gone(node->pool);
 	misc_deregister(&node->misc);
+	/* No more opens, so the inode does not change; no more faults either. */
+	if (node->inode)
+		unmap_mapping_range(node->inode->i_mapping, 0, 0, true);
 	kref_put(&node->ref, release_node);
 }

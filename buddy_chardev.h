@@ -47,6 +47,7 @@ struct buddy_user {
  * @ref: the creator and each open file
  * @base: address of offset 0
  * @policy: rules for its files; constant
+ * @inode: the first that was opened, with a reference; has all mappings
  * @quota_lock: guards @users, and what files and users have
  * @users: users with open files
  * @name: under /sys/class/misc
@@ -58,6 +59,7 @@ struct buddy_node {
 	struct kref ref;
 	u64 base;
 	struct buddy_policy policy;
+	struct inode *inode;
 	spinlock_t quota_lock;
 	struct list_head users;
 	char name[sizeof("buddy_pool-") + BUDDY_POOL_NAME_LEN];

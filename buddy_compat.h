@@ -8,6 +8,7 @@
 #define BUDDY_COMPAT_H
 
 #include <linux/mm.h>
+#include <linux/pci.h>
 
 /* vm_flags_mod(): since 6.3; the member was plain before. */
 static inline void bp_vm_flags_change(struct vm_area_struct *vma, unsigned long set,
@@ -17,6 +18,21 @@ static inline void bp_vm_flags_change(struct vm_area_struct *vma, unsigned long 
 	vm_flags_mod(vma, set, clear);
 #else
 	vma->vm_flags = (vma->vm_flags | set) & ~clear;
+#endif
+}
+
+/*
+ * Name the only driver that may bind to a device; "" for any. The member moved
+ * from each bus's device to struct device between 6.12 and 7.3.
+ */
+static inline int bp_pci_set_driver_override(struct pci_dev *pdev, const char *driver)
+{
+#ifdef BP_HAVE_DEVICE_SET_DRIVER_OVERRIDE
+	return device_set_driver_override(&pdev->dev, driver);
+#elif defined(CONFIG_PCI)
+	return driver_set_override(&pdev->dev, &pdev->driver_override, driver, strlen(driver));
+#else
+	return -ENODEV;
 #endif
 }
 

@@ -47,7 +47,7 @@ struct buddy_range {
 #if IS_ENABLED(CONFIG_HAS_IOMEM)
 int buddy_range_claim(struct buddy_range *range, const struct buddy_pool_config *config);
 void buddy_range_release(struct buddy_range *range);
-int buddy_range_zero(const struct buddy_range *range, u64 offset, u64 length, bool killable);
+void buddy_range_zero(const struct buddy_range *range, u64 offset, u64 length);
 void buddy_range_set_prot(const struct buddy_range *range, struct vm_area_struct *vma);
 const char *buddy_range_describe(const struct buddy_range *range, char *text, size_t size);
 #else
@@ -61,10 +61,8 @@ static inline void buddy_range_release(struct buddy_range *range)
 {
 }
 
-static inline int buddy_range_zero(const struct buddy_range *range, u64 offset, u64 length,
-				   bool killable)
+static inline void buddy_range_zero(const struct buddy_range *range, u64 offset, u64 length)
 {
-	return 0;
 }
 
 static inline void buddy_range_set_prot(const struct buddy_range *range,
@@ -92,6 +90,12 @@ void buddy_pool_limits(const struct buddy_pool *pool, struct buddy_pool_limits *
 const char *buddy_pool_name(const struct buddy_pool *pool);
 const struct buddy_range *buddy_pool_range(const struct buddy_pool *pool);
 void buddy_pool_ref(struct buddy_pool *pool);
+void buddy_pool_mark_gone(struct buddy_pool *pool);
+void buddy_pool_release_range(struct buddy_pool *pool);
+bool buddy_pool_is_gone(const struct buddy_pool *pool);
+bool buddy_pool_enter_range(struct buddy_pool *pool);
+void buddy_pool_leave_range(struct buddy_pool *pool);
+int buddy_pool_zero(struct buddy_pool *pool, u64 offset, u64 length, bool killable);
 void buddy_pool_count_bad_free(struct buddy_pool *pool, enum buddy_pool_reason reason);
 void buddy_pool_hold(struct buddy_pool *pool, u64 address, u64 size);
 void buddy_pool_unhold(struct buddy_pool *pool, u64 address, u64 size);
@@ -123,5 +127,28 @@ struct buddy_node;
 
 struct buddy_node *buddy_node_create(struct buddy_pool *pool, const struct buddy_policy *policy);
 void buddy_node_destroy(struct buddy_node *node);
+
+#define BUDDY_POOL_MAX_POOLS	16	/* by parameters */
+
+#if IS_ENABLED(CONFIG_PCI)
+int buddy_pci_register(const struct buddy_pool_config *config, const struct buddy_policy *rules);
+void buddy_pci_unregister(void);
+int buddy_pci_attach(const struct buddy_pool_config *config);
+#else
+static inline int buddy_pci_register(const struct buddy_pool_config *config,
+				     const struct buddy_policy *rules)
+{
+	return 0;
+}
+
+static inline void buddy_pci_unregister(void)
+{
+}
+
+static inline int buddy_pci_attach(const struct buddy_pool_config *config)
+{
+	return -ENODEV;
+}
+#endif
 
 #endif

@@ -59,8 +59,8 @@ static int do_info(struct buddy_file *file, union buddy_ucmd *ucmd, void __user 
 	buddy_pool_limits(file->node->pool, &limits);
 	info->uapi_min = 1;
 	info->uapi_max = BUDDY_POOL_UAPI_VERSION;
-	info->features = range->io ? BUDDY_POOL_FEATURE_MMAP : 0;
-	if (range->io && policy->zero != BUDDY_POOL_ZERO_NEVER)
+	info->features = range->backing ? BUDDY_POOL_FEATURE_MMAP : 0;
+	if (range->backing && policy->zero != BUDDY_POOL_ZERO_NEVER)
 		info->features |= BUDDY_POOL_FEATURE_ZEROED;
 	info->length = limits.size;
 	info->min_block = limits.min_block;
@@ -579,6 +579,8 @@ long buddy_file_ioctl(struct file *filp, unsigned int cmd, unsigned long argumen
 	if (nr >= ARRAY_SIZE(ioctls) || (ioctls[nr].cmd ^ cmd) & ~IOCSIZE_MASK)
 		return -ENOTTY;
 	ioctl = &ioctls[nr];
+	if (buddy_pool_is_gone(file->node->pool))
+		return -ENODEV;
 	if (ioctl->writes && !(filp->f_mode & FMODE_WRITE))
 		return -EBADF;
 	if (get_user(size, (u32 __user *)arg))

@@ -21,11 +21,10 @@
 #include <linux/moduleparam.h>
 #include <linux/pci.h>
 #include <linux/string.h>
-#include <linux/string_helpers.h>
 
 #include "buddy_internal.h"
 
-#define MAX_POOLS	16
+#define MAX_POOLS	BUDDY_POOL_MAX_POOLS
 
 static char *base[MAX_POOLS];
 static unsigned int nr_bases;
@@ -231,61 +230,31 @@ static struct pci_dev *parse_device(const char *text)
  * Making pools
  */
 
-static void log_pool(struct buddy_pool *pool)
+/* Names come in the order of the pools, whatever they are made of. */
+static void set_name(struct buddy_pool_config *config, unsigned int i, char *default_name,
+		     size_t size)
 {
-	static const char *const caches[] = { "", "uc", "wc", "wb" };
-	const struct buddy_range *range = buddy_pool_range(pool);
-	struct buddy_pool_limits limits;
-	char total[16], block[16], where[96];
-
-	buddy_pool_limits(pool, &limits);
-	string_get_size(limits.size, 1, STRING_UNITS_2, total, sizeof(total));
-	string_get_size(limits.min_block, 1, STRING_UNITS_2, block, sizeof(block));
-	pr_info("%s: %s %s, min block %s, %s\n", buddy_pool_name(pool), total,
-		buddy_range_describe(range, where, sizeof(where)), block, caches[range->cache]);
-}
-
-/* Blocks that are zeroed when they are given back must be zero to begin with. */
-static int zero_pool(struct buddy_pool *pool, const struct buddy_policy *policy)
-{
-	const struct buddy_range *range = buddy_pool_range(pool);
-	struct buddy_pool_limits limits;
-
-	if (policy->zero != BUDDY_POOL_ZERO_FREE)
-		return 0;
-	buddy_pool_limits(pool, &limits);
-	return buddy_range_zero(range, 0, limits.size, true);
+	scnprintf(default_name, size, "pool%u", i);
+	config->name = i < nr_names ? name[i] : default_name;
 }
 
 static int add_pool(struct buddy_pool_config *config, const struct buddy_policy *policy)
 {
-	char default_name[16];
 	struct buddy_pool *pool;
 	struct buddy_node *node;
-	int err;
 
-	scnprintf(default_name, sizeof(default_name), "pool%u", nr_pools);
-	config->name = nr_pools < nr_names ? name[nr_pools] : default_name;
 	pool = buddy_pool_create(config);
 	if (IS_ERR(pool))
 		return PTR_ERR(pool);
-	err = zero_pool(pool, policy);
-	if (err)
-		goto put_pool;
 	node = buddy_node_create(pool, policy);
 	if (IS_ERR(node)) {
-		err = PTR_ERR(node);
-		goto put_pool;
+		buddy_pool_put(pool);
+		return PTR_ERR(node);
 	}
 	pools[nr_pools].pool = pool;
 	pools[nr_pools].node = node;
 	nr_pools++;
-	log_pool(pool);
 	return 0;
-
-put_pool:
-	buddy_pool_put(pool);
-	return err;
 }
 
 static void remove_pools(void)
@@ -297,8 +266,10 @@ static void remove_pools(void)
 	}
 }
 
-static int add_phys(unsigned int i, struct buddy_pool_config *config, const struct buddy_policy *policy)
+static int add_phys(unsigned int i, struct buddy_pool_config *config,
+		    const struct buddy_policy *policy)
 {
+	char default_name[16];
 	int err;
 
 	err = parse_bytes("base", base[i], &config->base) ?:
@@ -306,11 +277,13 @@ static int add_phys(unsigned int i, struct buddy_pool_config *config, const stru
 	if (err)
 		return err;
 	config->claim = true;
+	set_name(config, i, default_name, sizeof(default_name));
 	return add_pool(config, policy);
 }
 
-static int add_bar(unsigned int i, struct buddy_pool_config *config, const struct buddy_policy *policy)
+static int add_bar(unsigned int i, struct buddy_pool_config *config)
 {
+	char default_name[16];
 	int err;
 
 	if (bar[i] < 0 || bar[i] >= PCI_STD_NUM_BARS) {
@@ -321,7 +294,8 @@ static int add_bar(unsigned int i, struct buddy_pool_config *config, const struc
 	if (IS_ERR(config->pdev))
 		return PTR_ERR(config->pdev);
 	config->bar = bar[i];
-	err = add_pool(config, policy);
+	set_name(config, nr_bases + i, default_name, sizeof(default_name));
+	err = buddy_pci_attach(config);
 	pci_dev_put(config->pdev);
 	return err;
 }
@@ -344,36 +318,47 @@ static int check_counts(void)
 	return 0;
 }
 
-static int add_pools(void)
+static int add_pools(const struct buddy_pool_config *limits, const struct buddy_policy *policy)
 {
-	struct buddy_pool_config limits = { };
-	struct buddy_policy policy;
 	unsigned int i;
-	int err;
+	int err = 0;
 
-	err = check_counts() ?: parse_limits(&limits) ?: parse_policy(&policy);
 	for (i = 0; !err && i < nr_bases; i++) {
-		struct buddy_pool_config config = limits;
+		struct buddy_pool_config config = *limits;
 
-		err = add_phys(i, &config, &policy);
+		err = add_phys(i, &config, policy);
 	}
 	for (i = 0; !err && i < nr_devices; i++) {
-		struct buddy_pool_config config = limits;
+		struct buddy_pool_config config = *limits;
 
-		err = add_bar(i, &config, &policy);
+		err = add_bar(i, &config);
 	}
-	if (err)
-		remove_pools();
 	return err;
 }
 
 static int __init buddy_pool_init(void)
 {
-	return add_pools();
+	struct buddy_pool_config limits = { };
+	struct buddy_policy policy;
+	int err;
+
+	err = check_counts() ?: parse_limits(&limits) ?: parse_policy(&policy);
+	if (err)
+		return err;
+	err = buddy_pci_register(&limits, &policy);
+	if (err)
+		return err;
+	err = add_pools(&limits, &policy);
+	if (err) {
+		buddy_pci_unregister();
+		remove_pools();
+	}
+	return err;
 }
 
 static void __exit buddy_pool_exit(void)
 {
+	buddy_pci_unregister();
 	remove_pools();
 }
 

@@ -23,6 +23,9 @@
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/overflow.h>
+#include <linux/rwsem.h>
+#include <linux/sched/signal.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
 #include <linux/string.h>
@@ -48,6 +51,8 @@ struct buddy_pool {
 	struct kref ref;
 	struct list_head link;		/* pool_list_lock */
 	void *metadata;
+	struct rw_semaphore range_lock;	/* guards gone, and range going away */
+	bool gone;			/* the device is; set once */
 	struct buddy_range range;
 	char name[BUDDY_POOL_NAME_LEN];
 };
@@ -148,6 +153,10 @@ int buddy_pool_alloc(struct buddy_pool *pool, const struct buddy_pool_request *r
 {
 	int err;
 
+	if (unlikely(READ_ONCE(pool->gone))) {
+		result->reason = BUDDY_POOL_REASON_GONE;
+		return -ENODEV;
+	}
 	if (likely(pool->nr_shards == 1))
 		err = buddy_shard_alloc(pool->shards, request, result);
 	else
@@ -318,6 +327,87 @@ void buddy_pool_hold(struct buddy_pool *pool, u64 address, u64 size)
 void buddy_pool_unhold(struct buddy_pool *pool, u64 address, u64 size)
 {
 	buddy_shard_unhold(shard_of(pool, address), size);
+}
+
+/*
+ * The range, and its end
+ */
+
+/**
+ * buddy_pool_enter_range() - keep the range from going away
+ * @pool: the pool
+ *
+ * Return: whether it is there; then buddy_pool_leave_range() must follow.
+ */
+bool buddy_pool_enter_range(struct buddy_pool *pool)
+{
+	down_read(&pool->range_lock);
+	if (!pool->gone)
+		return true;
+	up_read(&pool->range_lock);
+	return false;
+}
+
+void buddy_pool_leave_range(struct buddy_pool *pool)
+{
+	up_read(&pool->range_lock);
+}
+
+/**
+ * buddy_pool_zero() - zero a part of the range
+ * @pool: the pool
+ * @offset: from the start of the range
+ * @length: in bytes
+ * @killable: stop at a fatal signal
+ *
+ * The range can go away between any two MiB of it.
+ *
+ * Return: 0, -EINTR or -ENODEV.
+ */
+int buddy_pool_zero(struct buddy_pool *pool, u64 offset, u64 length, bool killable)
+{
+	u64 done, step;
+
+	for (done = 0; done < length; done += step) {
+		if (killable && fatal_signal_pending(current))
+			return -EINTR;
+		if (!buddy_pool_enter_range(pool))
+			return -ENODEV;
+		step = min_t(u64, length - done, SZ_1M);
+		buddy_range_zero(&pool->range, offset + done, step);
+		buddy_pool_leave_range(pool);
+		cond_resched();
+	}
+	return 0;
+}
+
+bool buddy_pool_is_gone(const struct buddy_pool *pool)
+{
+	return READ_ONCE(pool->gone);
+}
+
+/**
+ * buddy_pool_mark_gone() - let no more requests in
+ * @pool: the pool; it can no longer be looked up
+ *
+ * When this returns, nobody is inside the range, and nobody gets in.
+ */
+void buddy_pool_mark_gone(struct buddy_pool *pool)
+{
+	scoped_guard(mutex, &pool_list_lock)
+		list_del_init(&pool->link);
+	scoped_guard(rwsem_write, &pool->range_lock)
+		WRITE_ONCE(pool->gone, true);
+	wake_up_all(&pool->space);
+}
+
+/**
+ * buddy_pool_release_range() - give the range back before the pool goes
+ * @pool: the pool, which is marked as gone, and has no mappings
+ */
+void buddy_pool_release_range(struct buddy_pool *pool)
+{
+	buddy_range_release(&pool->range);
 }
 
 /*
@@ -499,6 +589,7 @@ struct buddy_pool *buddy_pool_create(const struct buddy_pool_config *config)
 		return ERR_PTR(-ENOMEM);
 	kref_init(&pool->ref);
 	init_waitqueue_head(&pool->space);
+	init_rwsem(&pool->range_lock);
 	strscpy(pool->name, config->name ?: "", sizeof(pool->name));
 
 	err = claim_range(pool, config);
@@ -548,7 +639,7 @@ static void destroy_pool(struct kref *ref)
 	u64 nr = nr_blocks(pool);
 	unsigned int i;
 
-	list_del(&pool->link);
+	list_del_init(&pool->link);
 	mutex_unlock(&pool_list_lock);
 	if (nr)
 		pr_warn("%s: destroyed with %llu blocks still allocated\n", pool->name, nr);

@@ -18,7 +18,6 @@
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/pci.h>
-#include <linux/sched/signal.h>
 #include <linux/sizes.h>
 
 #include "buddy_internal.h"
@@ -152,11 +151,6 @@ static int check_bar(const struct buddy_pool_config *config)
 	u64 length = pci_resource_len(pdev, config->bar);
 	const char *fault = NULL;
 
-	if (pdev->dev.driver) {
-		pr_err("%s: %s is in use by the driver %s\n", range_name(config), pci_name(pdev),
-		       pdev->dev.driver->name);
-		return -EBUSY;
-	}
 	if (!length)
 		fault = "does not exist";
 	else if (!(flags & IORESOURCE_MEM))
@@ -238,6 +232,7 @@ int buddy_range_claim(struct buddy_range *range, const struct buddy_pool_config 
 	return 0;
 }
 
+/* What the range was can still be told afterwards. */
 void buddy_range_release(struct buddy_range *range)
 {
 	/* Undoes ioremap() as well */
@@ -250,27 +245,17 @@ void buddy_range_release(struct buddy_range *range)
 		pci_disable_device(range->pdev);
 		pci_dev_put(range->pdev);
 	}
-	*range = (struct buddy_range){ };
+	range->io = NULL;
+	range->resource = NULL;
+	range->pdev = NULL;
 }
 
-/*
- * Zero [offset, offset + length), which lies in the range, as user space will
- * see it. Returns 0, or if @killable and a fatal signal arrives, -EINTR.
- */
-int buddy_range_zero(const struct buddy_range *range, u64 offset, u64 length, bool killable)
+/* Zero [offset, offset + length), which lies in the range, as user space will see it */
+void buddy_range_zero(const struct buddy_range *range, u64 offset, u64 length)
 {
-	u64 done, step;
-
-	for (done = 0; done < length; done += step) {
-		if (killable && fatal_signal_pending(current))
-			return -EINTR;
-		step = min_t(u64, length - done, SZ_1M);
-		memset_io(range->io + offset + done, 0, step);
-		cond_resched();
-	}
+	memset_io(range->io + offset, 0, length);
 	/* Out of the write-combining buffers before anybody else looks */
 	wmb();
-	return 0;
 }
 
 void buddy_range_set_prot(const struct buddy_range *range, struct vm_area_struct *vma)

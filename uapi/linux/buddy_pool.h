@@ -71,7 +71,8 @@ enum buddy_pool_reason {
 	BUDDY_POOL_REASON_RESERVED = 14,	/* a reserved range */
 	BUDDY_POOL_REASON_MEMORY = 15,		/* out of kernel memory */
 	BUDDY_POOL_REASON_LABEL = 16,		/* not terminated, or control characters */
-	BUDDY_POOL_REASON_QUOTA = 17		/* of this open file, or of this user */
+	BUDDY_POOL_REASON_QUOTA = 17,		/* of this open file, or of this user */
+	BUDDY_POOL_REASON_GONE = 18		/* the device went away */
 };
 
 /* Features, in struct buddy_pool_info */

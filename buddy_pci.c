@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The PCI driver: a bound device has a pool over one of its memory BARs.
+ *
+ * It matches no device by itself. A device is bound by the parameters pci= and
+ * bar=, or by the administrator, who names buddy_pool in driver_override, as
+ * for vfio-pci. Being bound is what makes the device's removal, hot or not,
+ * arrive here: then mappings are revoked and the BAR is given back at once,
+ * whatever user space still holds.
+ */
+#define pr_fmt(fmt) "buddy_pool: " fmt
+
+#include <linux/cleanup.h>
+#include <linux/err.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "buddy_compat.h"
+#include "buddy_internal.h"
+
+/* The pool over a BAR of a bound device; the device's drvdata is the first one */
+struct buddy_bar {
+	struct buddy_bar *next;
+	struct buddy_pool *pool;
+	struct buddy_node *node;
+};
+
+/* What buddy_pci_attach() asks the probe of one device to do */
+static struct {
+	struct mutex lock;
+	struct pci_dev *pdev;
+	const struct buddy_pool_config *config;
+	int err;
+} request = { .lock = __MUTEX_INITIALIZER(request.lock) };
+
+/* Devices bound by parameters, with a reference; their driver_override is ours. */
+static struct pci_dev *attached[BUDDY_POOL_MAX_POOLS];
+static unsigned int nr_attached;
+
+/* For devices that the administrator binds */
+static struct buddy_pool_config default_config;
+static struct buddy_policy policy;
+
+/* The largest memory BAR, prefetchable ones first; or the number of them, if none */
+static int choose_bar(struct pci_dev *pdev)
+{
+	int bar, best = PCI_STD_NUM_BARS;
+	u64 rank, best_rank = 0;
+
+	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++) {
+		if (!(pci_resource_flags(pdev, bar) & IORESOURCE_MEM))
+			continue;
+		rank = pci_resource_len(pdev, bar) >> 1;
+		if (pci_resource_flags(pdev, bar) & IORESOURCE_PREFETCH)
+			rank |= 1ULL << 63;
+		if (rank > best_rank) {
+			best = bar;
+			best_rank = rank;
+		}
+	}
+	return best;
+}
+
+/* The device is locked, as in probe. */
+static int add_bar(struct pci_dev *pdev, const struct buddy_pool_config *config)
+{
+	struct buddy_bar *bar;
+	int err;
+
+	bar = kzalloc(sizeof(*bar), GFP_KERNEL);
+	if (!bar)
+		return -ENOMEM;
+	bar->pool = buddy_pool_create(config);
+	if (IS_ERR(bar->pool)) {
+		err = PTR_ERR(bar->pool);
+		goto free_bar;
+	}
+	bar->node = buddy_node_create(bar->pool, &policy);
+	if (IS_ERR(bar->node)) {
+		err = PTR_ERR(bar->node);
+		goto put_pool;
+	}
+	bar->next = pci_get_drvdata(pdev);
+	pci_set_drvdata(pdev, bar);
+	return 0;
+
+put_pool:
+	buddy_pool_put(bar->pool);
+free_bar:
+	kfree(bar);
+	return err;
+}
+
+static int buddy_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	struct buddy_pool_config config = default_config;
+	char name[BUDDY_POOL_NAME_LEN];
+
+	/* Asked for by buddy_pci_attach(), which reports; -ENODEV logs nothing. */
+	if (READ_ONCE(request.pdev) == pdev) {
+		request.err = add_bar(pdev, request.config);
+		return request.err ? -ENODEV : 0;
+	}
+	strscpy(name, pci_name(pdev), sizeof(name));
+	strreplace(name, ':', '-');
+	config.name = name;
+	config.pdev = pdev;
+	config.bar = choose_bar(pdev);
+	if (config.bar == PCI_STD_NUM_BARS) {
+		pr_err("%s: %s has no memory BAR\n", name, pci_name(pdev));
+		return -ENXIO;
+	}
+	return add_bar(pdev, &config);
+}
+
+/* Nothing here waits for user space: open files keep what they need of the node. */
+static void buddy_pci_remove(struct pci_dev *pdev)
+{
+	struct buddy_bar *bar, *next;
+
+	for (bar = pci_get_drvdata(pdev); bar; bar = next) {
+		next = bar->next;
+		buddy_node_destroy(bar->node);
+		buddy_pool_release_range(bar->pool);
+		buddy_pool_put(bar->pool);
+		kfree(bar);
+	}
+	pci_set_drvdata(pdev, NULL);
+}
+
+static const struct pci_device_id buddy_pci_ids[] = {
+	{ PCI_DEVICE_DRIVER_OVERRIDE(PCI_ANY_ID, PCI_ANY_ID, true) },
+	{ }
+};
+
+static struct pci_driver buddy_pci_driver = {
+	.name = KBUILD_MODNAME,
+	.id_table = buddy_pci_ids,
+	.probe = buddy_pci_probe,
+	.remove = buddy_pci_remove,
+};
+
+/* A device without a driver */
+static int bind(struct pci_dev *pdev, const struct buddy_pool_config *config)
+{
+	int err;
+
+	err = bp_pci_set_driver_override(pdev, KBUILD_MODNAME);
+	if (err)
+		return err;
+	request.config = config;
+	request.err = -EBUSY;
+	WRITE_ONCE(request.pdev, pdev);
+	err = device_attach(&pdev->dev);
+	WRITE_ONCE(request.pdev, NULL);
+	if (err < 0 || request.err) {
+		bp_pci_set_driver_override(pdev, "");
+		return request.err ?: err;
+	}
+	attached[nr_attached++] = pci_dev_get(pdev);
+	return 0;
+}
+
+/**
+ * buddy_pci_attach() - bind a device and make a pool over a BAR
+ * @config: the pool to make; pdev is the device, which may be bound already for
+ *	another of its BARs
+ *
+ * Return: 0; -EBUSY if the device has another driver; or as buddy_pool_create().
+ */
+int buddy_pci_attach(const struct buddy_pool_config *config)
+{
+	struct pci_dev *pdev = config->pdev;
+	const struct device_driver *driver;
+	int err = -EBUSY;
+
+	guard(mutex)(&request.lock);
+	device_lock(&pdev->dev);
+	driver = pdev->dev.driver;
+	if (driver == &buddy_pci_driver.driver)
+		err = add_bar(pdev, config);
+	else if (driver)
+		pr_err("%s: %s is in use by the driver %s\n", config->name, pci_name(pdev),
+		       driver->name);
+	device_unlock(&pdev->dev);
+	return driver ? err : bind(pdev, config);
+}
+
+/* @config, @rules: for devices that the administrator binds */
+int buddy_pci_register(const struct buddy_pool_config *config, const struct buddy_policy *rules)
+{
+	default_config = *config;
+	policy = *rules;
+	return pci_register_driver(&buddy_pci_driver);
+}
+
+void buddy_pci_unregister(void)
+{
+	pci_unregister_driver(&buddy_pci_driver);
+	while (nr_attached) {
+		nr_attached--;
+		bp_pci_set_driver_override(attached[nr_attached], "");
+		pci_dev_put(attached[nr_attached]);
+	}
+}
