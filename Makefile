@@ -32,6 +32,10 @@ vmtest: ## run the tests in a guest with Debian's own kernel
 demo: ## show it at work in a guest
 	@scripts/demo
 
+bench: ## measure against gpu_buddy and gen_pool, in User Mode Linux
+	@scripts/deps build bench
+	@scripts/bench
+
 check: ## run all checkers: style, sparse, kernel-doc, shellcheck
 	@scripts/deps build check
 	@scripts/check
@@ -44,4 +48,4 @@ clean: ## remove what was built here; the cache stays
 	if [ -e tools/Makefile ]; then $(MAKE) -C tools clean; fi
 	if [ -e tests/host/Makefile ]; then $(MAKE) -C tests/host clean; fi
 
-.PHONY: help modules modules_install tools host-test kunit vmtest demo check test clean
+.PHONY: help modules modules_install tools host-test kunit vmtest demo bench check test clean

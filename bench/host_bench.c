@@ -15,6 +15,7 @@
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,16 +27,16 @@
 #include "bench_trace.h"
 #include "buddy_park.h"
 
-#define __aligned(n)	__attribute__((__aligned__(n)))
 /* As it stands: not inlined, nor merged with another that does the same */
 #define __noipa		__attribute__((__noipa__))
 
 #define BLOCKS		BIT_ULL(18)
 #define THREADS		2
+#define CACHE_LINE	64
 #define ROUNDS		9
 /* Operations before those that are measured */
 #define AGING		(BLOCKS / 2)
-#define EMPTY		(~0ULL)
+#define NO_BLOCK		(~0ULL)
 
 /*
  * The kernel's queued spinlock as far as two CPUs ever see of it: one has it, the
@@ -85,9 +86,9 @@ static void unlock(struct lock *l)
  * @park: what is free
  */
 struct shard {
-	struct lock lock;
+	alignas(CACHE_LINE) struct lock lock;
 	struct buddy_park park;
-} __aligned(64);
+};
 
 /**
  * struct pool - as struct buddy_pool
@@ -107,18 +108,18 @@ struct pool {
  * @pool: shared
  * @cpu: where it runs
  * @trace: its own
- * @slots: its own: index of each allocation, or EMPTY
+ * @slots: its own: index of each allocation, or NO_BLOCK
  * @pos: next operation of the trace
  * @nr: operations to do now
  */
 struct worker {
-	struct pool *pool;
+	alignas(CACHE_LINE) struct pool *pool;
 	unsigned int cpu;
 	struct bench_trace trace;
 	u64 *slots;
 	u64 pos;
 	u64 nr;
-} __aligned(64);
+};
 
 static void *allocate(size_t nr, size_t size)
 {
@@ -170,7 +171,7 @@ static inline u64 take_unlocked(struct shard *shard, u64 blocks, u32 nr)
 	if (buddy_park_alloc_block(&shard->park, order, &index) ||
 	    !buddy_park_alloc(&shard->park, &request, &index))
 		return index;
-	return EMPTY;
+	return NO_BLOCK;
 }
 
 static u64 take_from(struct worker *w, unsigned int i, u32 nr)
@@ -181,7 +182,7 @@ static u64 take_from(struct worker *w, unsigned int i, u32 nr)
 	lock(&shard->lock);
 	index = take_unlocked(shard, w->pool->shard_blocks, nr);
 	unlock(&shard->lock);
-	return index == EMPTY ? EMPTY : index + i * w->pool->shard_blocks;
+	return index == NO_BLOCK ? NO_BLOCK : index + i * w->pool->shard_blocks;
 }
 
 /* At natural alignment, as a pool does it when asked for a size alone */
@@ -191,7 +192,7 @@ static u64 take(struct worker *w, u32 nr)
 	u64 index = take_from(w, home, nr);
 	unsigned int i;
 
-	for (i = 0; index == EMPTY && i < w->pool->nr_shards; i++)
+	for (i = 0; index == NO_BLOCK && i < w->pool->nr_shards; i++)
 		if (i != home)
 			index = take_from(w, i, nr);
 	return index;
@@ -218,9 +219,9 @@ static void replay(struct worker *w, u64 nr)
 
 		if (op->nr) {
 			*slot = take(w, op->nr);
-		} else if (*slot != EMPTY) {
+		} else if (*slot != NO_BLOCK) {
 			give_back(w, *slot);
-			*slot = EMPTY;
+			*slot = NO_BLOCK;
 		}
 	}
 }
@@ -238,9 +239,9 @@ __noipa static void replay_core(struct worker *w, u64 nr)
 
 		if (op->nr) {
 			*slot = take_unlocked(shard, BLOCKS, op->nr);
-		} else if (*slot != EMPTY) {
+		} else if (*slot != NO_BLOCK) {
 			buddy_park_free(&shard->park, *slot, &length);
-			*slot = EMPTY;
+			*slot = NO_BLOCK;
 		}
 	}
 }
@@ -256,8 +257,8 @@ __noipa static void replay_empty(struct worker *w, u64 nr)
 
 		if (op->nr)
 			*slot = op->nr;
-		else if (*slot != EMPTY)
-			*slot = EMPTY;
+		else if (*slot != NO_BLOCK)
+			*slot = NO_BLOCK;
 	}
 }
 
@@ -266,7 +267,7 @@ static void release_all(struct worker *w)
 	u64 i;
 
 	for (i = 0; i < w->trace.nr_slots; i++)
-		if (w->slots[i] != EMPTY)
+		if (w->slots[i] != NO_BLOCK)
 			give_back(w, w->slots[i]);
 }
 
@@ -280,7 +281,7 @@ static void make_worker(struct worker *w, const struct bench_trace_spec *spec)
 	bench_trace_make(&w->trace, spec, live, sizes);
 	w->slots = allocate(w->trace.nr_slots, sizeof(*w->slots));
 	for (i = 0; i < w->trace.nr_slots; i++)
-		w->slots[i] = EMPTY;
+		w->slots[i] = NO_BLOCK;
 	free(live);
 	free(sizes);
 }
@@ -295,7 +296,7 @@ static void make_pairs(struct worker *w, u64 nr)
 		w->trace.ops[i].nr = (i + 1) % 2;
 	w->trace.nr_slots = 1;
 	w->slots = allocate(1, sizeof(*w->slots));
-	w->slots[0] = EMPTY;
+	w->slots[0] = NO_BLOCK;
 }
 
 /*
