@@ -13,7 +13,8 @@
 
 #include "bench.h"
 
-#define PS_PER_MS	(1000 * 1000 * 1000)
+/* An operation that takes longer is not much disturbed by an interrupt */
+#define LONG_PS		(100 * 1000 * 1000)
 #define CALIBRATION_NS	(50 * 1000 * 1000)
 #define CALIBRATION_OPS	100000
 
@@ -87,12 +88,11 @@ static u64 middle_of_bucket(unsigned int bucket)
 /*
  * An operation that the timer interrupt fell into says nothing about the
  * allocator: on User Mode Linux the interrupt takes 30 us, and when the host gives
- * the CPU to somebody else for a while, one comes first thing afterwards. Where
- * operations take milliseconds it makes no difference, and would leave few.
+ * the CPU to somebody else for a while, one comes first thing afterwards.
  */
 void bench_record(struct bench_result *result, unsigned long tick, u64 cycles)
 {
-	if (tick != READ_ONCE(jiffies) && result->round_ps[0] < PS_PER_MS)
+	if (tick != READ_ONCE(jiffies) && result->round_ps[0] < LONG_PS)
 		return;
 	cycles -= min(cycles, timer_cycles);
 	result->bucket[bucket_of(cycles)]++;

@@ -92,6 +92,7 @@ struct shard {
 
 /**
  * struct pool - as struct buddy_pool
+ * @shards: the first @nr_shards are used
  * @nr_shards: 1 to THREADS
  * @shard_blocks: blocks in each
  * @metadata: of all shards
