@@ -172,7 +172,11 @@ check "A42 a BAR that is not there" refused ENXIO 'does not exist' pci=$IVSHMEM 
 check "A42 upper half of a 64-bit BAR" refused ENXIO 'does not exist' pci=$TESTDEV bar=3
 check "A42 a BAR that is I/O ports" refused ENXIO 'I/O ports' pci=$TESTDEV bar=1
 check "A44 a BAR of 256 bytes" refused ENXIO 'smaller than a page' pci=$IVSHMEM bar=0
-check "A22 a device with a driver" refused EBUSY 'driver ahci' pci=$AHCI bar=5
+if [ -e /sys/bus/pci/devices/$AHCI/driver ]; then
+	check "A22 a device with a driver" refused EBUSY 'driver ahci' pci=$AHCI bar=5
+else
+	skip "A22 a device with a driver: this kernel has none for $AHCI"
+fi
 check "a good range, then a bad BAR: neither" refused ENXIO 'I/O ports' \
 	$R size=64M pci=$TESTDEV bar=1
 
