@@ -209,15 +209,34 @@ static u64 part_in_shard(const struct buddy_shard *shard, u64 address, u64 size)
 	return min(size, shard->size - (address - shard->base));
 }
 
+/* Was [address, address + size) reserved, in each shard that it lies in? */
+static bool is_reserved(struct buddy_pool *pool, u64 address, u64 size)
+{
+	u64 done, part, start, found;
+	struct buddy_shard *shard;
+
+	for (done = 0; done < size; done += part) {
+		if (!in_pool(pool, address + done))
+			return false;
+		shard = shard_of(pool, address + done);
+		part = part_in_shard(shard, address + done, size - done);
+		if (buddy_shard_query(shard, address + done, &start, &found) !=
+		    BUDDY_POOL_STATE_RESERVED || start != address + done || found != part)
+			return false;
+	}
+	return size;
+}
+
 int buddy_pool_unreserve(struct buddy_pool *pool, u64 address, u64 size)
 {
 	struct buddy_shard *shard;
 	u64 done, part;
 	int err;
 
+	/* All or nothing, unless somebody else gives back a part meanwhile */
+	if (!is_reserved(pool, address, size))
+		return -ENOENT;
 	for (done = 0; done < size; done += part) {
-		if (!in_pool(pool, address + done))
-			return -ENOENT;
 		shard = shard_of(pool, address + done);
 		part = part_in_shard(shard, address + done, size - done);
 		err = buddy_shard_unreserve(shard, address + done, part);
@@ -225,7 +244,7 @@ int buddy_pool_unreserve(struct buddy_pool *pool, u64 address, u64 size)
 			return err;
 	}
 	wake_waiters(pool);
-	return size ? 0 : -ENOENT;
+	return 0;
 }
 EXPORT_SYMBOL_GPL(buddy_pool_unreserve);
 
