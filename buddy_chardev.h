@@ -60,7 +60,7 @@ struct buddy_node {
 	u64 base;
 	struct buddy_policy policy;
 	struct inode *inode;
-	spinlock_t quota_lock;
+	spinlock_t quota_lock;		/* what users and files have */
 	struct list_head users;
 	char name[sizeof("buddy_pool-") + BUDDY_POOL_NAME_LEN];
 	char path[sizeof("buddy_pool/") + BUDDY_POOL_NAME_LEN];
@@ -83,7 +83,7 @@ struct buddy_node {
  */
 struct buddy_file {
 	struct buddy_node *node;
-	struct mutex lock;
+	struct mutex lock;		/* the handles */
 	struct xarray blocks;
 	struct rb_root by_offset;
 	u32 next_handle;

@@ -232,7 +232,8 @@ static inline unsigned int order_around(u64 word, unsigned int p)
  * Word @i of @level has got its first maximal free blocks of the orders
  * @gained, and has no more of the orders @lost: tell its ancestors.
  */
-static noinline void propagate(struct buddy_core *core, unsigned int level, u64 i, u64 gained, u64 lost)
+static noinline void propagate(struct buddy_core *core, unsigned int level, u64 i, u64 gained,
+			       u64 lost)
 {
 	for (; level < core->top && (gained | lost); i >>= 6) {
 		u64 *node = node_at(core, ++level, i >> 6);
@@ -690,7 +691,8 @@ static int alloc_best_fit(struct buddy_core *core, u64 nr, unsigned int order, u
  * alloc_best_fit() of one block from one of order @q that lies within a leaf,
  * as nearly all do, in straight code.
  */
-static __always_inline u64 alloc_in_leaf(struct buddy_core *core, unsigned int order, unsigned int q)
+static __always_inline u64 alloc_in_leaf(struct buddy_core *core, unsigned int order,
+					 unsigned int q)
 {
 	struct buddy_leaf *leaf;
 	unsigned int level, p;

@@ -33,9 +33,11 @@ union buddy_ucmd {
 	struct buddy_pool_free_batch free_batch;
 };
 
-/* Are all members of @object from @member on zero? */
-#define zero_from(object, member) \
-	(!memchr_inv(&(object)->member, 0, sizeof(*(object)) - offsetof(typeof(*(object)), member)))
+/* Is all zero from @from on to @end, one past the end? */
+static bool zero_until(const void *from, const void *end)
+{
+	return !memchr_inv(from, 0, end - from);
+}
 
 static int respond(void __user *arg, const union buddy_ucmd *ucmd, size_t size)
 {
@@ -54,7 +56,7 @@ static int do_info(struct buddy_file *file, union buddy_ucmd *ucmd, void __user 
 	struct buddy_pool_info *info = &ucmd->info;
 	struct buddy_pool_limits limits;
 
-	if (!zero_from(info, flags))
+	if (!zero_until(&info->flags, info + 1))
 		return -EINVAL;
 	buddy_pool_limits(file->node->pool, &limits);
 	info->uapi_min = 1;
@@ -130,8 +132,7 @@ static int do_stats(struct buddy_file *file, union buddy_ucmd *ucmd, void __user
 	int err;
 
 	if (stats->flags || stats->nr_orders > BUDDY_POOL_MAX_ORDERS ||
-	    memchr_inv(&stats->length, 0, offsetof(typeof(*stats), nr_orders) -
-					  offsetof(typeof(*stats), length)))
+	    !zero_until(&stats->length, &stats->nr_orders))
 		return -EINVAL;
 	usage = kmalloc(sizeof(*usage), GFP_KERNEL);
 	if (!usage)
@@ -270,7 +271,7 @@ static int do_alloc(struct buddy_file *file, union buddy_ucmd *ucmd, void __user
 	struct buddy_pool_alloc *alloc = &ucmd->alloc;
 	struct buddy_block *block;
 
-	if (alloc->flags & ~ALLOC_FLAGS || !zero_from(alloc, handle))
+	if (alloc->flags & ~ALLOC_FLAGS || !zero_until(&alloc->handle, alloc + 1))
 		return -EINVAL;
 	block = prepare_block(file, alloc);
 	if (IS_ERR(block))
@@ -308,7 +309,6 @@ static int do_free(struct buddy_file *file, union buddy_ucmd *ucmd, void __user 
 
 static void describe_block(const struct buddy_block *block, struct buddy_pool_query *query)
 {
-	query->size = sizeof(*query);
 	query->handle = block->handle;
 	query->mappings = refcount_read(&block->ref) - 1;
 	query->offset = block->offset;
@@ -323,7 +323,7 @@ static int do_query(struct buddy_file *file, union buddy_ucmd *ucmd, void __user
 	struct buddy_pool_query *query = &ucmd->query;
 	struct buddy_block *block;
 
-	if (query->flags || !zero_from(query, mappings))
+	if (query->flags || !zero_until(&query->mappings, query + 1))
 		return -EINVAL;
 	scoped_guard(mutex, &file->lock) {
 		block = xa_load(&file->blocks, query->handle);
@@ -332,7 +332,6 @@ static int do_query(struct buddy_file *file, union buddy_ucmd *ucmd, void __user
 	}
 	if (!block)
 		return -ENOENT;
-	query->size = size;
 	return respond(arg, ucmd, size);
 }
 
@@ -355,7 +354,7 @@ static int do_list(struct buddy_file *file, union buddy_ucmd *ucmd, void __user 
 	struct buddy_pool_list *list = &ucmd->list;
 	void __user *entries = u64_to_user_ptr(list->entries);
 	unsigned long handle = list->next;
-	struct buddy_pool_query entry = { };
+	struct buddy_pool_query entry = { .size = sizeof(entry) };
 	u32 count = 0;
 
 	if (list->flags || !list->count || list->count > MAX_ENTRIES)
@@ -384,7 +383,7 @@ static int do_get_phys(struct buddy_file *file, union buddy_ucmd *ucmd, void __u
 	struct buddy_pool_phys *phys = &ucmd->phys;
 	struct buddy_block *block;
 
-	if (phys->flags || !zero_from(phys, __reserved))
+	if (phys->flags || !zero_until(&phys->__reserved, phys + 1))
 		return -EINVAL;
 	if (!capable(CAP_SYS_RAWIO))
 		return -EPERM;
@@ -461,7 +460,7 @@ static int do_alloc_batch(struct buddy_file *file, union buddy_ucmd *ucmd, void 
 	int err;
 
 	if (request->flags & ~(ALLOC_FLAGS & ~BUDDY_POOL_ALLOC_FIXED) ||
-	    !zero_from(request, reason))
+	    !zero_until(&request->reason, request + 1))
 		return -EINVAL;
 	err = new_batch(&batch, request->count);
 	if (err)
@@ -522,44 +521,35 @@ static int do_free_batch(struct buddy_file *file, union buddy_ucmd *ucmd, void _
 
 /**
  * struct buddy_ioctl - one call
- * @cmd: its number
- * @size: of its struct
- * @min_size: of the oldest version of its struct
- * @writes: needs a file that is open for writing
+ * @cmd: its number, which has the size of its struct in it
+ * @min_size: size of the oldest version of its struct
+ * @writes: whether it needs a file that is open for writing
  * @call: does it; @arg and @size say where the answer goes
  */
 struct buddy_ioctl {
 	unsigned int cmd;
-	size_t size;
 	size_t min_size;
 	bool writes;
 	int (*call)(struct buddy_file *file, union buddy_ucmd *ucmd, void __user *arg,
 		    size_t size);
 };
 
-#define BUDDY_IOCTL(_name, _call, _struct, _last, _writes)				\
-	[_IOC_NR(BUDDY_POOL_##_name)] = {						\
-		.cmd = BUDDY_POOL_##_name,						\
-		.size = sizeof(struct _struct) +					\
-			BUILD_BUG_ON_ZERO(sizeof(struct _struct) > sizeof(union buddy_ucmd)), \
-		.min_size = offsetofend(struct _struct, _last),				\
-		.writes = (_writes),							\
-		.call = (_call),							\
-	}
+#define FIRST_SIZE(name, last)	offsetofend(struct buddy_pool_##name, last)
 
+/* In the order of their numbers */
 static const struct buddy_ioctl ioctls[] = {
-	BUDDY_IOCTL(INFO, do_info, buddy_pool_info, name, false),
-	BUDDY_IOCTL(ALLOC, do_alloc, buddy_pool_alloc, largest, true),
-	BUDDY_IOCTL(FREE, do_free, buddy_pool_free, reason, true),
-	BUDDY_IOCTL(STATS, do_stats, buddy_pool_stats, orders, false),
-	BUDDY_IOCTL(EXTENTS, do_extents, buddy_pool_extents, next, false),
-	BUDDY_IOCTL(QUERY, do_query, buddy_pool_query, label, false),
-	BUDDY_IOCTL(LIST, do_list, buddy_pool_list, next, false),
-	BUDDY_IOCTL(RESERVE, do_reserve, buddy_pool_range, length, true),
-	BUDDY_IOCTL(UNRESERVE, do_unreserve, buddy_pool_range, length, true),
-	BUDDY_IOCTL(GET_PHYS, do_get_phys, buddy_pool_phys, address, false),
-	BUDDY_IOCTL(ALLOC_BATCH, do_alloc_batch, buddy_pool_alloc_batch, largest, true),
-	BUDDY_IOCTL(FREE_BATCH, do_free_batch, buddy_pool_free_batch, reason, true),
+	{ BUDDY_POOL_INFO, FIRST_SIZE(info, name), false, do_info },
+	{ BUDDY_POOL_ALLOC, FIRST_SIZE(alloc, largest), true, do_alloc },
+	{ BUDDY_POOL_FREE, FIRST_SIZE(free, reason), true, do_free },
+	{ BUDDY_POOL_STATS, FIRST_SIZE(stats, orders), false, do_stats },
+	{ BUDDY_POOL_EXTENTS, FIRST_SIZE(extents, next), false, do_extents },
+	{ BUDDY_POOL_QUERY, FIRST_SIZE(query, label), false, do_query },
+	{ BUDDY_POOL_LIST, FIRST_SIZE(list, next), false, do_list },
+	{ BUDDY_POOL_RESERVE, FIRST_SIZE(range, length), true, do_reserve },
+	{ BUDDY_POOL_UNRESERVE, FIRST_SIZE(range, length), true, do_unreserve },
+	{ BUDDY_POOL_GET_PHYS, FIRST_SIZE(phys, address), false, do_get_phys },
+	{ BUDDY_POOL_ALLOC_BATCH, FIRST_SIZE(alloc_batch, largest), true, do_alloc_batch },
+	{ BUDDY_POOL_FREE_BATCH, FIRST_SIZE(free_batch, reason), true, do_free_batch },
 };
 
 /* Of all versions to come; bounds the check for zeros behind what we know. */
@@ -572,7 +562,7 @@ long buddy_file_ioctl(struct file *filp, unsigned int cmd, unsigned long argumen
 	unsigned int nr = _IOC_NR(cmd);
 	const struct buddy_ioctl *ioctl;
 	union buddy_ucmd ucmd;
-	u32 size;
+	u32 size, known;
 	int err;
 
 	/* Programs built with a longer or shorter struct have another size in cmd. */
@@ -589,11 +579,12 @@ long buddy_file_ioctl(struct file *filp, unsigned int cmd, unsigned long argumen
 		return -EINVAL;
 	if (size > MAX_STRUCT_SIZE)
 		return -E2BIG;
-	err = copy_struct_from_user(&ucmd, ioctl->size, arg, size);
+	known = _IOC_SIZE(ioctl->cmd);
+	err = copy_struct_from_user(&ucmd, known, arg, size);
 	if (err)
 		return err;
 	/* A second thread may have changed it since it was read above. */
 	if (*(u32 *)&ucmd != size)
 		return -EINVAL;
-	return ioctl->call(file, &ucmd, arg, min_t(size_t, size, ioctl->size));
+	return ioctl->call(file, &ucmd, arg, min(size, known));
 }

@@ -32,7 +32,6 @@
  */
 struct buddy_park {
 	struct buddy_core core;
-	/* private: */
 	u64 nr_parked;
 	u64 block[BUDDY_CORE_ORDERS];
 };

@@ -29,7 +29,7 @@ struct buddy_bar {
 
 /* What buddy_pci_attach() asks the probe of one device to do */
 static struct {
-	struct mutex lock;
+	struct mutex lock;		/* one device at a time */
 	struct pci_dev *pdev;
 	const struct buddy_pool_config *config;
 	int err;

@@ -167,13 +167,13 @@ int buddy_pool_alloc(struct buddy_pool *pool, const struct buddy_pool_request *r
 }
 EXPORT_SYMBOL_GPL(buddy_pool_alloc);
 
-/*
- * No barrier is needed: a waiter enters the queue, and then takes the lock of
- * each shard in buddy_pool_nr_freed(); the free took it before it came here. So
- * either that sees the free, or this sees the waiter.
- */
 static void wake_waiters(struct buddy_pool *pool)
 {
+	/*
+	 * waitqueue_active() needs no barrier here: a waiter enters the queue and
+	 * then takes the lock of each shard, in buddy_pool_nr_freed(); a free has
+	 * held it before. Either the waiter sees the free, or this the waiter.
+	 */
 	if (waitqueue_active(&pool->space))
 		wake_up_all(&pool->space);
 }

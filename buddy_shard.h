@@ -43,7 +43,7 @@
  * @reservations: the reserved ranges, by index
  */
 struct buddy_shard {
-	spinlock_t lock;
+	spinlock_t lock;		/* from park on */
 	unsigned int shift;
 	unsigned int max_order;
 	unsigned int natural_order;
