@@ -172,9 +172,10 @@ void buddy_core_init(struct buddy_core *core, u64 first, u64 nr, void *metadata)
  * @req: valid request: window inside the pool, nr and alignment that fit it
  * @index: set to the first block on success
  *
- * Takes the run from the smallest maximal free block that holds it, the
- * lowest (BUDDY_CORE_TOP_DOWN: highest) of several. Runs that cross block
- * boundaries are left to buddy_core_search().
+ * Takes the run from the smallest maximal free block, of the order of the run
+ * or of its alignment or more, that lies in the window; the lowest
+ * (BUDDY_CORE_TOP_DOWN: highest) of several. Then from one that the window cuts.
+ * Runs that cross block boundaries are left to buddy_core_search().
  *
  * Return:
  * * 0

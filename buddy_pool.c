@@ -57,6 +57,12 @@ struct buddy_pool {
 	char name[BUDDY_POOL_NAME_LEN];
 };
 
+/* For the log */
+static const char *pool_name(const struct buddy_pool *pool)
+{
+	return pool->name[0] ? pool->name : "(unnamed)";
+}
+
 static LIST_HEAD(pool_list);
 static DEFINE_MUTEX(pool_list_lock);
 
@@ -462,17 +468,17 @@ static int set_limits(struct buddy_pool *pool, const struct buddy_pool_config *c
 	pool->min_alloc = config->min_alloc;
 	pool->max_alloc = config->max_alloc ?: pool->size;
 	if (!pool->size) {
-		pr_err("%s: size %llu is less than min_block %llu\n", pool->name,
+		pr_err("%s: size %llu is less than min_block %llu\n", pool_name(pool),
 		       pool->range.size, min_block);
 		return -EINVAL;
 	}
 	if (pool->max_alloc > pool->size || pool->min_alloc > pool->max_alloc) {
 		pr_err("%s: limits must be min_alloc %llu <= max_alloc %llu <= size %llu\n",
-		       pool->name, pool->min_alloc, pool->max_alloc, pool->size);
+		       pool_name(pool), pool->min_alloc, pool->max_alloc, pool->size);
 		return -EINVAL;
 	}
 	if (config->max_alloc && 1ULL << pool->shift > roundup_size(config->max_alloc)) {
-		pr_err("%s: min_block %llu is more than max_alloc %llu\n", pool->name, min_block,
+		pr_err("%s: min_block %llu is more than max_alloc %llu\n", pool_name(pool), min_block,
 		       config->max_alloc);
 		return -EINVAL;
 	}
@@ -488,7 +494,7 @@ static int set_shards(struct buddy_pool *pool, const struct buddy_pool_config *c
 	unsigned int i;
 
 	if (wanted > MAX_SHARDS || wanted > nr) {
-		pr_err("%s: %u shards: at most %d, and a min block for each\n", pool->name, wanted,
+		pr_err("%s: %u shards: at most %d, and a min block for each\n", pool_name(pool), wanted,
 		       MAX_SHARDS);
 		return -EINVAL;
 	}
@@ -501,7 +507,7 @@ static int set_shards(struct buddy_pool *pool, const struct buddy_pool_config *c
 		pool->max_alloc = min(pool->max_alloc, 1ULL << pool->shard_order << pool->shift);
 	}
 	if (pool->min_alloc > pool->max_alloc) {
-		pr_err("%s: min_alloc %llu is more than a shard's %llu\n", pool->name,
+		pr_err("%s: min_alloc %llu is more than a shard's %llu\n", pool_name(pool),
 		       pool->min_alloc, pool->max_alloc);
 		return -EINVAL;
 	}
@@ -551,7 +557,7 @@ static int init_shards(struct buddy_pool *pool)
 	}
 	pool->metadata = __vmalloc(bytes, GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN);
 	if (!pool->metadata) {
-		pr_err("%s: no memory for %llu bytes of metadata\n", pool->name, bytes);
+		pr_err("%s: no memory for %llu bytes of metadata\n", pool_name(pool), bytes);
 		return -ENOMEM;
 	}
 	bytes = 0;
@@ -569,7 +575,7 @@ static int register_pool(struct buddy_pool *pool)
 	guard(mutex)(&pool_list_lock);
 	list_for_each_entry(other, &pool_list, link) {
 		if (pool->name[0] && !strcmp(other->name, pool->name)) {
-			pr_err("%s: there is a pool of that name\n", pool->name);
+			pr_err("%s: there is a pool of that name\n", pool_name(pool));
 			return -EEXIST;
 		}
 	}
@@ -584,8 +590,8 @@ static int claim_range(struct buddy_pool *pool, const struct buddy_pool_config *
 	if (config->claim || config->pdev)
 		return buddy_range_claim(&pool->range, config);
 	if (!config->size || check_add_overflow(config->base, config->size - 1, &last)) {
-		pr_err("size %llu from %#llx is empty or goes beyond 2^64\n", config->size,
-		       config->base);
+		pr_err("%s: size %llu from %#llx is empty or goes beyond 2^64\n", pool_name(pool),
+		       config->size, config->base);
 		return -EINVAL;
 	}
 	pool->range.start = config->base;
@@ -661,7 +667,7 @@ static void destroy_pool(struct kref *ref)
 	list_del_init(&pool->link);
 	mutex_unlock(&pool_list_lock);
 	if (nr)
-		pr_warn("%s: destroyed with %llu blocks still allocated\n", pool->name, nr);
+		pr_warn("%s: destroyed with %llu blocks still allocated\n", pool_name(pool), nr);
 	buddy_range_release(&pool->range);
 	for (i = 0; i < pool->nr_shards; i++)
 		buddy_shard_destroy(&pool->shards[i]);
