@@ -478,8 +478,8 @@ static int set_limits(struct buddy_pool *pool, const struct buddy_pool_config *c
 		return -EINVAL;
 	}
 	if (config->max_alloc && 1ULL << pool->shift > roundup_size(config->max_alloc)) {
-		pr_err("%s: min_block %llu is more than max_alloc %llu\n", pool_name(pool), min_block,
-		       config->max_alloc);
+		pr_err("%s: min_block %llu is more than max_alloc %llu\n", pool_name(pool),
+		       min_block, config->max_alloc);
 		return -EINVAL;
 	}
 	return 0;
@@ -494,8 +494,8 @@ static int set_shards(struct buddy_pool *pool, const struct buddy_pool_config *c
 	unsigned int i;
 
 	if (wanted > MAX_SHARDS || wanted > nr) {
-		pr_err("%s: %u shards: at most %d, and a min block for each\n", pool_name(pool), wanted,
-		       MAX_SHARDS);
+		pr_err("%s: %u shards: at most %d, and a min block for each\n", pool_name(pool),
+		       wanted, MAX_SHARDS);
 		return -EINVAL;
 	}
 	pool->nr_shards = 1;
