@@ -127,29 +127,30 @@ static int alloc_from_any(struct buddy_pool *pool, const struct buddy_pool_reque
 	struct buddy_pool_request part;
 	int err, best = -EINVAL;
 	unsigned int n, i;
+	bool asked = false;
 
 	result->reason = BUDDY_POOL_REASON_WINDOW;
 	result->largest = 0;
 	if (request->start && !in_pool(pool, request->start))
 		return -EINVAL;
-	if (request->end && (request->end <= pool->base || request->end - pool->base > pool->size))
+	if (request->end && (request->end <= max(pool->base, request->start) ||
+			     request->end - pool->base > pool->size))
 		return -EINVAL;
+	result->reason = BUDDY_POOL_REASON_OVERSIZE;
 	for (n = 0; n < pool->nr_shards; n++) {
 		i = down ? pool->nr_shards - 1 - n : (home + n) % pool->nr_shards;
-		if (!clip(pool, &pool->shards[i], request, &part)) {
-			if (best == -EINVAL)
-				result->reason = BUDDY_POOL_REASON_OVERSIZE;
+		if (!clip(pool, &pool->shards[i], request, &part))
 			continue;
-		}
 		err = buddy_shard_alloc(&pool->shards[i], &part, &other);
 		if (!err) {
 			*result = other;
 			return 0;
 		}
-		if (!n || tells_more(err, &other, best, result)) {
+		if (!asked || tells_more(err, &other, best, result)) {
 			*result = other;
 			best = err;
 		}
+		asked = true;
 	}
 	return best;
 }
