@@ -27,8 +27,6 @@ static void release_node(struct kref *ref)
 {
 	struct buddy_node *node = container_of(ref, struct buddy_node, ref);
 
-	if (node->inode)
-		iput(node->inode);
 	buddy_pool_put(node->pool);
 	kfree(node);
 }
@@ -103,16 +101,17 @@ static int buddy_file_mmap(struct file *filp, struct vm_area_struct *vma)
  */
 
 /*
- * All open files use the address space of the inode that was opened first, so
- * that all mappings of a node can be found. The misc device's lock is held.
+ * A device may have nodes in several file systems, each with an address space of
+ * its own. No inode may be kept for longer than a file is open, since its file
+ * system may be unmounted then.
  */
-static void share_mapping(struct buddy_node *node, struct inode *inode, struct file *filp)
+static void zap_mappings(struct buddy_node *node)
 {
-	if (!node->inode) {
-		ihold(inode);
-		node->inode = inode;
-	}
-	filp->f_mapping = node->inode->i_mapping;
+	struct buddy_file *file;
+
+	guard(mutex)(&node->files_lock);
+	list_for_each_entry(file, &node->files, link)
+		unmap_mapping_range(file->filp->f_mapping, 0, 0, true);
 }
 
 static int buddy_file_open(struct inode *inode, struct file *filp)
@@ -139,7 +138,9 @@ static int buddy_file_open(struct inode *inode, struct file *filp)
 	}
 	kref_get(&node->ref);
 	filp->private_data = file;
-	share_mapping(node, inode, filp);
+	file->filp = filp;
+	scoped_guard(mutex, &node->files_lock)
+		list_add(&file->link, &node->files);
 	return nonseekable_open(inode, filp);
 }
 
@@ -149,6 +150,8 @@ static int buddy_file_release(struct inode *inode, struct file *filp)
 	struct buddy_block *block;
 	unsigned long handle;
 
+	scoped_guard(mutex, &file->node->files_lock)
+		list_del(&file->link);
 	xa_for_each(&file->blocks, handle, block) {
 		buddy_block_put_owned(block);
 		cond_resched();
@@ -258,6 +261,8 @@ struct buddy_node *buddy_node_create(struct buddy_pool *pool, const struct buddy
 	buddy_pool_limits(pool, &limits);
 	node->base = limits.base;
 	node->policy = *policy;
+	mutex_init(&node->files_lock);
+	INIT_LIST_HEAD(&node->files);
 	spin_lock_init(&node->quota_lock);
 	INIT_LIST_HEAD(&node->users);
 	scnprintf(node->name, sizeof(node->name), "buddy_pool-%s", buddy_pool_name(pool));
@@ -292,8 +297,7 @@ void buddy_node_destroy(struct buddy_node *node)
 {
 	buddy_pool_mark_gone(node->pool);
 	misc_deregister(&node->misc);
-	/* No more opens, so the inode does not change; no more faults either. */
-	if (node->inode)
-		unmap_mapping_range(node->inode->i_mapping, 0, 0, true);
+	/* No more opens, so no file is missed; no more faults either. */
+	zap_mappings(node);
 	kref_put(&node->ref, release_node);
 }

@@ -47,7 +47,8 @@ struct buddy_user {
  * @ref: the creator and each open file
  * @base: address of offset 0
  * @policy: rules for its files; constant
- * @inode: the first that was opened, with a reference; has all mappings
+ * @files_lock: guards @files
+ * @files: open files
  * @quota_lock: guards @users, and what files and users have
  * @users: users with open files
  * @name: under /sys/class/misc
@@ -59,7 +60,8 @@ struct buddy_node {
 	struct kref ref;
 	u64 base;
 	struct buddy_policy policy;
-	struct inode *inode;
+	struct mutex files_lock;	/* files */
+	struct list_head files;
 	spinlock_t quota_lock;		/* what users and files have */
 	struct list_head users;
 	char name[sizeof("buddy_pool-") + BUDDY_POOL_NAME_LEN];
@@ -69,6 +71,8 @@ struct buddy_node {
 /**
  * struct buddy_file - an open file
  * @node: its node, with a reference
+ * @link: in buddy_node.files
+ * @filp: the kernel's side of it, which has its mappings
  * @lock: guards the handles. Never held while user memory is accessed, so that
  *	an argument that faults, even for ever, holds up nobody else. mmap()
  *	takes it inside mmap_lock
@@ -83,6 +87,8 @@ struct buddy_node {
  */
 struct buddy_file {
 	struct buddy_node *node;
+	struct list_head link;
+	struct file *filp;
 	struct mutex lock;		/* the handles */
 	struct xarray blocks;
 	struct rb_root by_offset;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Who owns a block, when it goes back, and that nobody sees what was in it. */
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "node.h"
@@ -298,6 +300,34 @@ TEST_F(node, D17_killed_at_any_moment)
 		reap(pid);
 		ASSERT_EQ(0, bytes_in_use());
 	}
+}
+
+/*
+ * A node may be anywhere, also in a file system that goes away before the module
+ * does; and open files work on without a name.
+ */
+TEST_F(node, D18_the_file_system_of_a_node_is_unmounted)
+{
+	struct buddy_pool_alloc block;
+	struct stat st;
+	int fd;
+
+	ASSERT_EQ(0, stat(node_path(), &st));
+	mkdir("/tmp/nodes", 0700);
+	ASSERT_EQ(0, mount("nodes", "/tmp/nodes", "tmpfs", 0, NULL));
+	ASSERT_EQ(0, mknod("/tmp/nodes/n", S_IFCHR | 0600, st.st_rdev));
+	fd = open("/tmp/nodes/n", O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, unlink("/tmp/nodes/n"));
+	ASSERT_OK(alloc_block(fd, PAGE, &block));
+	ASSERT_NE(MAP_FAILED, map_block(fd, &block));
+	*(char *)map_block(fd, &block) = 1;
+	ASSERT_EQ(0, munmap(map_block(fd, &block), PAGE));
+	close(fd);
+	/* The mappings hold the file. */
+	EXPECT_EQ(-1, umount("/tmp/nodes"));
+	EXPECT_EQ(EBUSY, errno);
+	EXPECT_EQ(0, umount2("/tmp/nodes", MNT_DETACH));
 }
 
 /* What another open file wrote, and left by how it ended, is gone. */
