@@ -456,6 +456,7 @@ static int do_alloc_batch(struct buddy_file *file, union buddy_ucmd *ucmd, void 
 		.end = request->end,
 	};
 	struct buddy_batch batch;
+	u64 refused_at;
 	u32 i;
 	int err;
 
@@ -475,12 +476,16 @@ static int do_alloc_batch(struct buddy_file *file, union buddy_ucmd *ucmd, void 
 		err = -EFAULT;
 	if ((!err || request->reason) && respond(arg, ucmd, size))
 		err = -EFAULT;
+	refused_at = READ_ONCE(file->refused_at);
 	for (i = 0; i < batch.nr; i++) {
 		if (err)
 			drop_block(file, batch.blocks[i]);
 		else
 			buddy_file_publish(file, batch.blocks[i]);
 	}
+	/* What was given back here was not enough, and is no reason to try again. */
+	if (err)
+		WRITE_ONCE(file->refused_at, refused_at + batch.nr);
 	free_batch(&batch);
 	return err;
 }

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0
+/* ALLOC_BATCH and FREE_BATCH: many blocks or none. */
+#include <poll.h>
+
+#include "node.h"
+
+#define POOL	(64 * MIB)
+#define MAX	BUDDY_POOL_MAX_BATCH
+
+static struct buddy_pool_block blocks[MAX + 1];
+
+static struct buddy_pool_alloc_batch batch_of(__u64 length, __u32 count)
+{
+	return (struct buddy_pool_alloc_batch){
+		.size = sizeof(struct buddy_pool_alloc_batch), .length = length,
+		.blocks = (uintptr_t)blocks, .count = count,
+	};
+}
+
+static int alloc_batch(int fd, __u64 length, __u32 count)
+{
+	struct buddy_pool_alloc_batch req = batch_of(length, count);
+
+	return call(fd, BUDDY_POOL_ALLOC_BATCH, &req);
+}
+
+static int free_batch(int fd, const struct buddy_pool_block *from, __u32 count, __u32 *reason)
+{
+	struct buddy_pool_free_batch req = {
+		.size = sizeof(req), .blocks = (uintptr_t)from, .count = count,
+	};
+	int err = call(fd, BUDDY_POOL_FREE_BATCH, &req);
+
+	if (reason)
+		*reason = req.reason;
+	return err;
+}
+
+static __u32 nr_listed(int fd)
+{
+	static struct buddy_pool_query entries[2048];
+	struct buddy_pool_list l = {
+		.size = sizeof(l), .entries = (uintptr_t)entries, .count = 2048,
+	};
+
+	return call(fd, BUDDY_POOL_LIST, &l) ? ~0 : l.count;
+}
+
+TEST_F(node, B42_batches_of_all_sizes)
+{
+	static const __u32 counts[] = { 1, 2, 255, 256, 1023, MAX };
+	struct buddy_pool_alloc_batch req;
+	struct buddy_pool_query q;
+	__u32 n;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(counts); i++) {
+		n = counts[i];
+		memset(blocks, 0xaa, sizeof(blocks));
+		req = batch_of(PAGE + 1, n);
+		strcpy(req.label, "many");
+		ASSERT_OK(call(self->fd, BUDDY_POOL_ALLOC_BATCH, &req));
+		EXPECT_EQ(2 * PAGE, req.granted);
+		EXPECT_EQ(0, req.reason);
+		EXPECT_EQ(0, req.largest);
+		EXPECT_EQ(n * 2 * PAGE, bytes_in_use());
+		EXPECT_EQ(n, nr_listed(self->fd));
+		for (__u32 b = 0; b < n; b++) {
+			EXPECT_EQ(0, blocks[b].__reserved);
+			q = (struct buddy_pool_query){
+				.size = sizeof(q), .handle = blocks[b].handle,
+			};
+			ASSERT_OK(call(self->fd, BUDDY_POOL_QUERY, &q));
+			ASSERT_EQ(blocks[b].offset, q.offset);
+			ASSERT_EQ(2 * PAGE, q.granted);
+			ASSERT_EQ(0, strcmp("many", q.label));
+		}
+		EXPECT_TRUE(all_bytes_are(blocks + n, sizeof(*blocks), 0xaa));
+		ASSERT_OK(free_batch(self->fd, blocks, n, NULL));
+		EXPECT_EQ(0, bytes_in_use());
+	}
+}
+
+TEST_F(node, B42_counts_that_are_none_are_EINVAL)
+{
+	static const __u32 counts[] = { 0, MAX + 1, 1U << 28, 1U << 31, ~0U };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(counts); i++) {
+		EXPECT_ERR(EINVAL, alloc_batch(self->fd, PAGE, counts[i]));
+		EXPECT_ERR(EINVAL, free_batch(self->fd, blocks, counts[i], NULL));
+	}
+	EXPECT_ERR(EINVAL, free_batch(self->fd, NULL, 0, NULL));
+	EXPECT_EQ(0, bytes_in_use());
+}
+
+TEST_F(node, B43_no_space_for_item_k_gives_none)
+{
+	struct buddy_pool_stats before = get_stats(self->fd), after;
+	struct buddy_pool_alloc_batch req;
+
+	for (__u32 room = 1; room < 40; room += 13) {
+		memset(blocks, 0xaa, sizeof(blocks));
+		req = batch_of(PAGE, room + 1);
+		req.start = 32 * PAGE;
+		req.end = req.start + room * PAGE;
+		EXPECT_ERR(ENOSPC, call(self->fd, BUDDY_POOL_ALLOC_BATCH, &req));
+		EXPECT_NE(0, req.reason);
+		EXPECT_EQ(0, req.granted);
+		EXPECT_TRUE(all_bytes_are(blocks, sizeof(blocks), 0xaa));
+		after = get_stats(self->fd);
+		EXPECT_EQ(before.free, after.free);
+		EXPECT_EQ(before.largest, after.largest);
+		EXPECT_EQ(0, after.nr_blocks);
+		EXPECT_EQ(0, nr_listed(self->fd));
+		req = batch_of(PAGE, room);
+		req.start = 32 * PAGE;
+		req.end = req.start + room * PAGE;
+		EXPECT_OK(call(self->fd, BUDDY_POOL_ALLOC_BATCH, &req));
+		EXPECT_OK(free_batch(self->fd, blocks, room, NULL));
+	}
+}
+
+/* What the batch itself gave back is no news to somebody who waits for space. */
+TEST_F(node, B43_a_refused_batch_does_not_wake_its_caller)
+{
+	struct pollfd p = { .fd = self->fd, .events = POLLIN };
+	struct buddy_pool_alloc block;
+
+	ASSERT_OK(alloc_at(self->other, 0, POOL - 4 * PAGE, &block));
+	ASSERT_ERR(ENOSPC, alloc_batch(self->fd, PAGE, 5));
+	EXPECT_EQ(0, poll(&p, 1, 0));
+	ASSERT_OK(free_handle(self->other, block.handle));
+	EXPECT_EQ(1, poll(&p, 1, 0));
+}
+
+TEST_F(node, B43_batch_of_what_is_invalid)
+{
+	struct buddy_pool_alloc_batch req;
+
+	req = batch_of(0, 2);
+	EXPECT_ERR(EINVAL, call(self->fd, BUDDY_POOL_ALLOC_BATCH, &req));
+	EXPECT_EQ(BUDDY_POOL_REASON_UNDERSIZE, req.reason);
+	req = batch_of(POOL + 1, 2);
+	EXPECT_ERR(EINVAL, call(self->fd, BUDDY_POOL_ALLOC_BATCH, &req));
+	EXPECT_EQ(BUDDY_POOL_REASON_OVERSIZE, req.reason);
+	req = batch_of(PAGE, 2);
+	req.align = 3;
+	EXPECT_ERR(EINVAL, call(self->fd, BUDDY_POOL_ALLOC_BATCH, &req));
+	EXPECT_EQ(BUDDY_POOL_REASON_ALIGN, req.reason);
+	req = batch_of(PAGE, 2);
+	req.start = POOL;
+	EXPECT_ERR(EINVAL, call(self->fd, BUDDY_POOL_ALLOC_BATCH, &req));
+	EXPECT_EQ(BUDDY_POOL_REASON_WINDOW, req.reason);
+	req = batch_of(PAGE, 2);
+	memset(req.label, 'x', sizeof(req.label));
+	EXPECT_ERR(EINVAL, call(self->fd, BUDDY_POOL_ALLOC_BATCH, &req));
+	EXPECT_EQ(BUDDY_POOL_REASON_LABEL, req.reason);
+	EXPECT_EQ(0, bytes_in_use());
+}
+
+TEST_F(node, B19_B21_batch_flags_and_out_fields)
+{
+	const __u32 known = BUDDY_POOL_ALLOC_TOP_DOWN | BUDDY_POOL_ALLOC_POW2;
+	struct buddy_pool_alloc_batch req;
+	struct buddy_pool_free_batch freeing;
+
+	for (unsigned int bit = 0; bit < 32; bit++) {
+		req = batch_of(PAGE, 2);
+		req.flags = 1U << bit;
+		EXPECT_ERR(known & req.flags ? 0 : EINVAL,
+			   call(self->fd, BUDDY_POOL_ALLOC_BATCH, &req));
+		freeing = (struct buddy_pool_free_batch){
+			.size = sizeof(freeing), .blocks = (uintptr_t)blocks, .count = 2,
+			.flags = 1U << bit,
+		};
+		EXPECT_ERR(EINVAL, call(self->fd, BUDDY_POOL_FREE_BATCH, &freeing));
+		freeing.flags = 0;
+		freeing.reason = 1U << bit;
+		EXPECT_ERR(EINVAL, call(self->fd, BUDDY_POOL_FREE_BATCH, &freeing));
+	}
+	EXPECT_EQ(4, nr_listed(self->fd));
+	for (size_t byte = offsetof(typeof(req), reason); byte < sizeof(req); byte++) {
+		req = batch_of(PAGE, 2);
+		((char *)&req)[byte] = 1;
+		EXPECT_ERR(EINVAL, call(self->fd, BUDDY_POOL_ALLOC_BATCH, &req)) {
+			TH_LOG("byte %zu", byte);
+		}
+	}
+	EXPECT_EQ(4, nr_listed(self->fd));
+}
+
+/* All are allocated by the time that the bad pointer is found. */
+TEST_F(node, B09_B43_batch_that_cannot_be_told_gives_none)
+{
+	struct buddy_pool_alloc_batch req;
+	struct buddy_pool_block *end;
+	char *p;
+
+	p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_EQ(0, mprotect(p + PAGE, PAGE, PROT_READ));
+	end = (void *)(p + PAGE);
+	for (__u32 inside = 0; inside < 4; inside++) {
+		req = batch_of(PAGE, 4);
+		req.blocks = (uintptr_t)(end - inside);
+		EXPECT_ERR(EFAULT, call(self->fd, BUDDY_POOL_ALLOC_BATCH, &req));
+		EXPECT_EQ(0, bytes_in_use());
+		EXPECT_EQ(0, nr_listed(self->fd));
+	}
+	req = batch_of(PAGE, 4);
+	req.blocks = (uintptr_t)(end - 4);
+	EXPECT_OK(call(self->fd, BUDDY_POOL_ALLOC_BATCH, &req));
+	EXPECT_ERR(EFAULT, free_batch(self->fd, (void *)-PAGE, 4, NULL));
+	EXPECT_EQ(4, nr_listed(self->fd));
+}
+
+TEST_F(node, B43_one_wrong_handle_frees_none)
+{
+	struct buddy_pool_alloc foreign;
+	struct buddy_pool_block saved;
+	__u32 reason;
+
+	for (int i = 0; i < 12; i++)
+		ASSERT_OK(alloc_block(self->other, PAGE, &foreign));
+	ASSERT_OK(alloc_batch(self->fd, PAGE, 10));
+	const __u32 wrong[] = { 0, ~0U, foreign.handle, blocks[3].handle };
+
+	for (unsigned int w = 0; w < ARRAY_SIZE(wrong); w++) {
+		for (int at = 0; at < 10; at += at == 5 ? 4 : 5) {
+			saved = blocks[at];
+			blocks[at].handle = wrong[w];
+			EXPECT_ERR(ENOENT, free_batch(self->fd, blocks, 10, &reason)) {
+				TH_LOG("wrong %u at %d", w, at);
+			}
+			EXPECT_EQ(BUDDY_POOL_REASON_NO_HANDLE, reason);
+			blocks[at] = saved;
+			ASSERT_EQ(10, nr_listed(self->fd));
+		}
+	}
+	EXPECT_EQ(22 * PAGE, bytes_in_use());
+	EXPECT_OK(free_batch(self->fd, blocks, 10, NULL));
+	EXPECT_ERR(ENOENT, free_batch(self->fd, blocks, 10, NULL));
+	EXPECT_ERR(ENOENT, free_batch(self->fd, blocks, 1, NULL));
+	EXPECT_EQ(12 * PAGE, bytes_in_use());
+}
+
+TEST_F(node, B25_duplicates_free_none)
+{
+	ASSERT_OK(alloc_batch(self->fd, PAGE, 3));
+	blocks[3] = blocks[0];
+	EXPECT_ERR(ENOENT, free_batch(self->fd, blocks, 4, NULL));
+	blocks[3] = blocks[2];
+	EXPECT_ERR(ENOENT, free_batch(self->fd, blocks, 4, NULL));
+	for (int i = 0; i < MAX; i++)
+		blocks[i] = blocks[i % 3];
+	EXPECT_ERR(ENOENT, free_batch(self->fd, blocks, MAX, NULL));
+	EXPECT_EQ(3 * PAGE, bytes_in_use());
+	for (int i = 0; i < 3; i++)
+		EXPECT_OK(free_handle(self->fd, blocks[i].handle));
+}
+
+TEST_F(node, B20_reserved_fields_of_entries)
+{
+	ASSERT_OK(alloc_batch(self->fd, PAGE, 5));
+	blocks[4].__reserved = 1;
+	EXPECT_ERR(EINVAL, free_batch(self->fd, blocks, 5, NULL));
+	EXPECT_EQ(5, nr_listed(self->fd));
+	blocks[4].__reserved = 0;
+	/* Not looked at */
+	blocks[0].offset = ~0ULL;
+	EXPECT_OK(free_batch(self->fd, blocks, 5, NULL));
+}
+
+TEST_F(node, B29_mapped_blocks_of_a_batch_are_held)
+{
+	struct buddy_pool_stats s;
+	char *p;
+
+	ASSERT_OK(alloc_batch(self->fd, PAGE, 4));
+	p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, self->fd, blocks[1].offset);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(0, *p);
+	*p = 5;
+	EXPECT_OK(free_batch(self->fd, blocks, 4, NULL));
+	s = get_stats(self->fd);
+	EXPECT_EQ(PAGE, s.held);
+	EXPECT_EQ(0, s.used);
+	EXPECT_EQ(5, *p);
+	EXPECT_EQ(0, munmap(p, PAGE));
+	EXPECT_EQ(0, bytes_in_use());
+}
+
+TEST_F(node, I01_batch_blocks_are_zero)
+{
+	struct buddy_pool_alloc dirty;
+	char *p;
+
+	ASSERT_OK(alloc_at(self->other, 0, MIB, &dirty));
+	p = map_block(self->other, &dirty);
+	memset(p, 0x99, MIB);
+	ASSERT_EQ(0, munmap(p, MIB));
+	ASSERT_OK(free_handle(self->other, dirty.handle));
+	ASSERT_OK(alloc_batch(self->fd, PAGE, 256));
+	for (int i = 0; i < 256; i++) {
+		p = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, self->fd, blocks[i].offset);
+		ASSERT_NE(MAP_FAILED, p);
+		ASSERT_TRUE(all_bytes_are(p, PAGE, 0));
+		ASSERT_EQ(0, munmap(p, PAGE));
+	}
+}
+
+TEST_F(node, B24_B28_batches_need_write_access)
+{
+	int fd = open_node(O_RDONLY);
+
+	EXPECT_ERR(EBADF, alloc_batch(fd, PAGE, 1));
+	EXPECT_ERR(EBADF, free_batch(fd, blocks, 1, NULL));
+	close(fd);
+}
+
+TEST_HARNESS_MAIN
