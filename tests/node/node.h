@@ -29,6 +29,9 @@
 #define PAGE		4096UL
 #define MIB		(1ULL << 20)
 
+/* The page that tests may leave reserved; none takes it otherwise. */
+#define RESERVED_OFFSET	(63 * MIB + 7 * PAGE)
+
 /* ASSERT_EQ wants both sides of one type; errors are compared as int. */
 #define EXPECT_OK(call)		EXPECT_EQ(0, (int)(call))
 #define ASSERT_OK(call)		ASSERT_EQ(0, (int)(call))
@@ -124,6 +127,16 @@ static inline int free_handle(int fd, __u32 handle)
 	return call(fd, BUDDY_POOL_FREE, &req);
 }
 
+/* RESERVE or UNRESERVE */
+static inline int range_call(int fd, unsigned long request, __u64 offset, __u64 length)
+{
+	struct buddy_pool_range range = {
+		.size = sizeof(range), .offset = offset, .length = length,
+	};
+
+	return call(fd, request, &range);
+}
+
 static inline void *map_block(int fd, const struct buddy_pool_alloc *block)
 {
 	return mmap(NULL, block->granted, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
@@ -171,9 +184,17 @@ FIXTURE_SETUP(node)
 	ASSERT_EQ(0, bytes_in_use());
 }
 
-/* In the parent: by now the test's process is gone, and all that it had open. */
+/*
+ * In the parent: by now the test's process is gone, and all that it had open. What
+ * it reserved is not, since that is the pool's.
+ */
 FIXTURE_TEARDOWN_PARENT(node)
 {
+	int fd = open_node(O_RDWR);
+
+	range_call(fd, BUDDY_POOL_UNRESERVE, RESERVED_OFFSET, PAGE);
+	EXPECT_EQ(0, get_stats(fd).reserved);
+	close(fd);
 	EXPECT_EQ(0, bytes_in_use());
 }
 

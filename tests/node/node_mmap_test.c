@@ -3,6 +3,7 @@
 #include "node.h"
 
 #define ANYWHERE	(16 * MIB)
+#define LONG_BITS	(8 * sizeof(long))
 
 /* A block of four pages, which the test's open file owns */
 static int four_pages(int fd, struct buddy_pool_alloc *block)
@@ -101,9 +102,9 @@ TEST_F(node, C08_C09_offsets_and_lengths_that_overflow)
 		err = try_map(self->fd, 2 * PAGE, RW, MAP_SHARED, offsets[i]);
 		EXPECT_TRUE(err == -EINVAL || err == -EOVERFLOW);
 	}
-	err = try_map(self->fd, 1ULL << 47, RW, MAP_SHARED, block.map_offset);
+	err = try_map(self->fd, 1UL << (LONG_BITS - 17), RW, MAP_SHARED, block.map_offset);
 	EXPECT_TRUE(err == -ENOMEM || err == -EINVAL);
-	err = try_map(self->fd, 1ULL << 63, RW, MAP_SHARED, block.map_offset);
+	err = try_map(self->fd, 1UL << (LONG_BITS - 1), RW, MAP_SHARED, block.map_offset);
 	EXPECT_TRUE(err == -ENOMEM || err == -EINVAL || err == -EOVERFLOW);
 }
 
