@@ -396,7 +396,8 @@ TEST_F(node, B55_B56_ranges_that_are_none)
 	} ranges[] = {
 		{ 0, 0, EINVAL }, { 1, PAGE, EINVAL }, { 0, 1, EINVAL }, { PAGE, PAGE - 1, EINVAL },
 		{ POOL, PAGE, ERANGE }, { POOL - PAGE, 2 * PAGE, ERANGE },
-		{ 0, POOL + PAGE, ERANGE }, { -PAGE, PAGE, ERANGE }, { -PAGE, 2 * PAGE, ERANGE }, { PAGE, -PAGE, ERANGE },
+		{ 0, POOL + PAGE, ERANGE }, { -PAGE, PAGE, ERANGE },
+		{ -PAGE, 2 * PAGE, ERANGE }, { PAGE, -PAGE, ERANGE },
 		{ 0, -PAGE, ERANGE }, { 1ULL << 63, 1ULL << 63, ERANGE },
 		{ 1ULL << 52, PAGE, ERANGE }, { 1ULL << 32, PAGE, ERANGE },
 	};

@@ -224,7 +224,8 @@ TEST_F(node, D07_a_file_that_was_sent_belongs_to_the_receiver)
 	int sockets[2], fd;
 	pid_t pid;
 
-	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, sockets));
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
+		SKIP(return, "this kernel has no unix sockets");
 	pid = fork();
 	if (!pid) {
 		fd = open_node(O_RDWR);
@@ -250,7 +251,8 @@ TEST_F(node, D09_a_cycle_of_sockets_is_collected)
 	int sockets[2], fd = open_node(O_RDWR);
 
 	ASSERT_OK(alloc_block(fd, PAGE, &block));
-	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_DGRAM, 0, sockets));
+	if (socketpair(AF_UNIX, SOCK_DGRAM, 0, sockets))
+		SKIP(return, "this kernel has no unix sockets");
 	ASSERT_OK(send_fd(sockets[0], fd));
 	ASSERT_OK(send_fd(sockets[0], sockets[0]));
 	ASSERT_OK(send_fd(sockets[0], sockets[1]));

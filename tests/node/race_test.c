@@ -30,9 +30,14 @@ static unsigned int from_env(const char *name, unsigned int otherwise)
 	return text ? strtoul(text, NULL, 0) : otherwise;
 }
 
-static unsigned int new_seed(void)
+/* The same whenever a process asks */
+static unsigned int the_seed(void)
 {
-	return getpid() * 7919 + time(NULL);
+	static unsigned int seed;
+
+	if (!seed)
+		seed = from_env("BUDDY_POOL_SEED", getpid() * 7919 + time(NULL));
+	return seed;
 }
 
 static double now(void)
@@ -54,17 +59,9 @@ static struct race {
 	atomic_uint arrived;
 	const char *what;
 	struct buddy_pool_alloc block;
-	char *_Atomic p;
+	char *volatile p;
 	int uffd;
 } race;
-
-/* Printed, so that a run can be done again */
-#define SEED() ({							\
-	unsigned int _seed = from_env("BUDDY_POOL_SEED", new_seed());	\
-									\
-	TH_LOG("seed %u", _seed);					\
-	_seed;								\
-})
 
 static bool going_on(void)
 {
@@ -109,13 +106,16 @@ static void *start(void *arg)
 	return NULL;
 }
 
-static void prepare_race(int fd, int other, unsigned int seed)
+static void prepare_race(int fd, int other)
 {
 	memset(&race, 0, sizeof(race));
 	race.fd = fd;
 	race.other = other;
-	race.seed = seed;
+	race.seed = the_seed();
 	race.end = now() + from_env("BUDDY_POOL_RACE_SECONDS", 3);
+	/* Before it begins, in case that it does not end */
+	printf("# seed %u\n", race.seed);
+	fflush(stdout);
 }
 
 /* Runs @n threads, thread i with @run[i % @kinds], to their end. */
@@ -174,7 +174,7 @@ TEST_F_TIMEOUT(node, B25_F02_two_threads_free_one_handle, FOREVER)
 {
 	static void (*const runs[])(struct runner *) = { free_same };
 
-	prepare_race(self->fd, self->other, 0);
+	prepare_race(self->fd, self->other);
 	run_threads(2, runs, 1);
 	EXPECT_RACE_WON();
 	EXPECT_EQ(0, bytes_in_use());
@@ -244,7 +244,7 @@ TEST_F_TIMEOUT(node, B58_F29_free_against_mmap_against_the_next_owner, FOREVER)
 {
 	static void (*const runs[])(struct runner *) = { owner_frees, owner_maps, other_takes };
 
-	prepare_race(self->fd, self->other, SEED());
+	prepare_race(self->fd, self->other);
 	run_threads(3, runs, 3);
 	EXPECT_RACE_WON();
 	EXPECT_EQ(0, bytes_in_use());
@@ -319,7 +319,7 @@ TEST_F_TIMEOUT(node, D15_D23_F05_F17_everything_against_close, FOREVER)
 		close_and_open, use_while_closed, look_while_closed, use_while_closed,
 	};
 
-	prepare_race(self->fd, self->other, SEED());
+	prepare_race(self->fd, self->other);
 	run_threads(4, runs, 4);
 	EXPECT_RACE_WON();
 	close(self->fd);
@@ -446,7 +446,7 @@ TEST_F_TIMEOUT(node, F01_F04_F17_threads_with_files_of_their_own, FOREVER)
 		use_private_file, use_private_file, use_private_file, watch,
 	};
 
-	prepare_race(self->fd, self->other, SEED());
+	prepare_race(self->fd, self->other);
 	run_threads(8, runs, 4);
 	EXPECT_RACE_WON();
 	EXPECT_EQ(0, bytes_in_use());
@@ -458,7 +458,7 @@ TEST_F_TIMEOUT(node, F02_F04_F17_threads_that_share_a_file, FOREVER)
 		use_shared_file, use_batches, use_shared_file, watch,
 	};
 
-	prepare_race(self->fd, self->other, SEED());
+	prepare_race(self->fd, self->other);
 	run_threads(8, runs, 4);
 	EXPECT_RACE_WON();
 	EXPECT_EQ(0, bytes_in_use());
@@ -567,7 +567,7 @@ TEST_F_TIMEOUT(node, C52_C56_faults_against_munmap_free_and_fork, FOREVER)
 		touch, remap, free_mapped, fork_and_read_maps, touch,
 	};
 
-	prepare_race(self->fd, self->other, SEED());
+	prepare_race(self->fd, self->other);
 	race.p = mmap(NULL, AREA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	catch_faults();
 	run_threads(5, runs, 5);
@@ -598,7 +598,7 @@ TEST_F_TIMEOUT(node, C55_one_page_for_four_threads_at_once, FOREVER)
 	static void (*const runs[])(struct runner *) = { fault_together };
 	char *p;
 
-	prepare_race(self->fd, self->other, 0);
+	prepare_race(self->fd, self->other);
 	ASSERT_OK(alloc_block(self->fd, 4 * PAGE, &race.block));
 	p = map_block(self->fd, &race.block);
 	memset(p, 9, 4 * PAGE);
@@ -633,7 +633,7 @@ TEST_F_TIMEOUT(node, F25_nobody_waits_for_ever, FOREVER)
 {
 	static void (*const runs[])(struct runner *) = { take_wait_give };
 
-	prepare_race(self->fd, self->other, SEED());
+	prepare_race(self->fd, self->other);
 	run_threads(4, runs, 1);
 	EXPECT_RACE_WON();
 }
@@ -806,7 +806,7 @@ TEST_F(node, B14_a_late_argument_is_as_good_as_any)
 {
 	static void (*const runs[])(struct runner *) = { answer_late, call_early };
 
-	prepare_race(self->fd, self->other, 0);
+	prepare_race(self->fd, self->other);
 	race.p = new_page();
 	race.uffd = stall_on(race.p, UFFDIO_REGISTER_MODE_MISSING);
 	if (race.uffd < 0)
@@ -851,7 +851,7 @@ TEST_F_TIMEOUT(node, B05_F02_an_argument_that_changes_meanwhile, FOREVER)
 {
 	static void (*const runs[])(struct runner *) = { change, call_with_changes };
 
-	prepare_race(open_node(O_RDWR), self->other, SEED());
+	prepare_race(open_node(O_RDWR), self->other);
 	run_threads(2, runs, 2);
 	EXPECT_RACE_WON();
 	close(race.fd);
@@ -902,7 +902,7 @@ TEST_F_TIMEOUT(node, B46_a_storm_of_signals, FOREVER)
 	struct itimerval often = { { 0, 1000 }, { 0, 1000 } };
 	struct itimerval never = { { 0, 0 }, { 0, 0 } };
 
-	prepare_race(self->fd, self->other, 0);
+	prepare_race(self->fd, self->other);
 	sigaction(SIGALRM, &action, NULL);
 	setitimer(ITIMER_REAL, &often, NULL);
 	while (going_on()) {
@@ -959,10 +959,11 @@ static void child(unsigned int seed)
 
 TEST_F_TIMEOUT(node, D16_D17_processes_killed_at_any_moment, FOREVER)
 {
-	unsigned int seed = SEED(), kills = from_env("BUDDY_POOL_KILLS", 1000);
+	unsigned int seed = the_seed(), kills = from_env("BUDDY_POOL_KILLS", 1000);
 	struct buddy_pool_stats s;
 	pid_t pid;
 
+	prepare_race(self->fd, self->other);
 	for (unsigned int i = 0; i < kills; i++) {
 		pid = fork();
 		if (!pid)

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0
+# zero=alloc, free and never: tests/node/policy_test.c for each. With zero=free the
+# tests of the node pass as they do with zero=alloc, and memory that was written
+# before the module was loaded is not shown.
+#
+# vm-device: -object memory-backend-ram,size=64M,share=on,id=shm
+# vm-device: -device ivshmem-plain,memdev=shm,addr=2.0
+# vm-device: -device pci-testdev,membar=64M,addr=3.0
+# vm-append: memmap=64M$0x30000000
+# vm-modules: ahci
+# vm-timeout: 90
+. /t/lib.sh
+
+# policy DESCRIPTION PARAMETER...
+policy() {
+	_policy=$1
+	shift
+	check "$_policy: loads" load base=0x30000000 size=64M "$@"
+	run_ktap "$_policy" policy_test
+}
+
+echo 0 >/proc/sys/debug/exception-trace
+policy "zero=alloc" zero=alloc
+run_ktap "fills the memory" node_owner_test -t I05_fill
+check "unloads" unload
+
+policy "zero=free" zero=free
+run_ktap "zero=free: I05 old contents" node_owner_test -t I05_what_the_memory_held_before_is_not_shown
+run_ktap "zero=free: mappings" node_mmap_test
+run_ktap "zero=free: owners" node_owner_test
+run_ktap "zero=free: batches" node_batch_test
+check "unloads" unload
+
+policy "zero=never" zero=never
+check "zero=never: says so" sh -c "buddyctl info | grep -q 'zero *never\$'"
+check "unloads" unload
+
+policy "zero=never share_dirty=1" zero=never share_dirty=1
+check "unloads" unload
+done_testing

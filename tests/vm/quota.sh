@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-2.0
+# Quotas: tests/node/quota_test.c, whose numbers these are, in 64 and 32 bits.
+#
+# vm-device: -object memory-backend-ram,size=64M,share=on,id=shm
+# vm-device: -device ivshmem-plain,memdev=shm,addr=2.0
+# vm-device: -device pci-testdev,membar=64M,addr=3.0
+# vm-append: memmap=64M$0x30000000
+# vm-modules: ahci
+# vm-timeout: 60
+. /t/lib.sh
+
+# may_not_load PARAMETER...: refused, and for no other reason than that value.
+may_not_load() {
+	! load base=0x30000000 size=64M "$@" || { unload && return 1; }
+}
+
+check "loads" load base=0x30000000 size=64M max_file_bytes=1M max_file_blocks=20 \
+	max_user_bytes=1536K max_user_blocks=30
+run_ktap "quotas" quota_test
+[ ! -x /bin/quota_test32 ] || run_ktap "quotas, for a 32-bit process" quota_test32
+check "H03 INFO has them for people, too" sh -c "buddyctl info | grep -q 'max_file_blocks *20\$'"
+check "unloads" unload
+
+check "H04 without a parameter: 65,536 blocks a file" load base=0x30000000 size=64M
+check "H04 INFO has that" sh -c "buddyctl info | grep -q 'max_file_blocks *65536\$'"
+check "unloads" unload
+
+for quota in max_file_bytes max_user_bytes max_file_blocks max_user_blocks; do
+	check "H03 $quota=x" may_not_load $quota=x
+	check "H03 $quota=-1" may_not_load $quota=-1
+done
+done_testing
