@@ -251,14 +251,49 @@ static int hold(const struct request *r, const struct bp_pool *pool, const char 
 
 /* --- The commands ------------------------------------------------------ */
 
-static int allocate(const struct options *opt, struct request *r, const struct bp_pool *pool)
+/* @count blocks from @got on, in one call; what a refusal says is in the first. */
+static int allocate_batch(const struct request *r, const struct bp_pool *pool,
+			  struct buddy_pool_alloc *got, __u32 count)
 {
-	char text[BP_TEXT_LEN];
+	struct buddy_pool_block blocks[BUDDY_POOL_MAX_BATCH];
+	struct buddy_pool_alloc_batch req = {
+		.flags = r->want.flags, .length = r->want.length, .align = r->want.align,
+		.start = r->want.start, .end = r->want.end, .count = count,
+	};
 	int err;
 
-	for (__u64 i = 0; i < r->count; i++) {
-		r->got[i] = r->want;
-		err = bp_alloc(pool, r->got + i);
+	memcpy(req.label, r->want.label, sizeof(req.label));
+	err = bp_alloc_batch(pool, &req, blocks);
+	got[0] = r->want;
+	got[0].reason = req.reason;
+	got[0].largest = req.largest;
+	for (__u32 i = 0; !err && i < count; i++) {
+		got[i] = r->want;
+		got[i].handle = blocks[i].handle;
+		got[i].offset = blocks[i].offset;
+		got[i].map_offset = blocks[i].offset;
+		got[i].granted = req.granted;
+	}
+	return err;
+}
+
+/* If one is refused, those before it go when the pool is closed. */
+static int allocate(const struct options *opt, struct request *r, const struct bp_pool *pool)
+{
+	bool one_by_one = r->count == 1 || r->want.flags & BUDDY_POOL_ALLOC_FIXED;
+	char text[BP_TEXT_LEN];
+	__u64 n;
+	int err;
+
+	for (__u64 i = 0; i < r->count; i += n) {
+		n = r->count - i < BUDDY_POOL_MAX_BATCH ? r->count - i : BUDDY_POOL_MAX_BATCH;
+		if (one_by_one) {
+			n = 1;
+			r->got[i] = r->want;
+			err = bp_alloc(pool, r->got + i);
+		} else {
+			err = allocate_batch(r, pool, r->got + i, n);
+		}
 		if (!err)
 			continue;
 		bp_explain_alloc(text, pool, r->got + i, err);

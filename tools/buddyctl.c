@@ -35,6 +35,11 @@ static const char usage[] =
 "      --count N              so many blocks\n"
 "      --hold SECONDS         keep them so long\n"
 "  free HANDLE...         gives blocks back; only inside 'alloc ... -- COMMAND'\n"
+"  query HANDLE...        what a block is; likewise\n"
+"  list-blocks            all blocks of the open file; likewise\n"
+"  reserve OFFSET LENGTH  withdraws part of the pool from use; for root\n"
+"  unreserve OFFSET LENGTH\n"
+"                         gives it back\n"
 "\n"
 "POOL is a name or the path of a node; without it, $BUDDY_POOL, or the only pool.\n"
 "Sizes and offsets may be hexadecimal and end in K, M, G or T.\n"
@@ -146,18 +151,29 @@ int open_or_inherit(const struct options *opt, int oflags, struct bp_pool **pool
 
 /* --- Output ------------------------------------------------------------ */
 
+static bool is_unlimited(const struct field *f)
+{
+	return (f->kind == SIZE_LIMIT || f->kind == NUMBER_LIMIT) && f->value == ~0ULL;
+}
+
 void print_fields(const struct field *fields, size_t count)
 {
 	char size[BP_SIZE_LEN];
 
 	for (const struct field *f = fields; f < fields + count; f++) {
-		printf("%-14s ", f->name);
+		printf("%-15s ", f->name);
+		if (is_unlimited(f)) {
+			puts("unlimited");
+			continue;
+		}
 		switch (f->kind) {
 		case SIZE:
+		case SIZE_LIMIT:
 			bp_format_size(size, f->value);
 			puts(size);
 			break;
 		case NUMBER:
+		case NUMBER_LIMIT:
 			printf("%llu\n", f->value);
 			break;
 		case TEXT:
@@ -178,7 +194,10 @@ void json_add_fields(struct json_object *object, const struct field *fields, siz
 		switch (f->kind) {
 		case SIZE:
 		case NUMBER:
-			value = json_object_new_uint64(f->value);
+		case SIZE_LIMIT:
+		case NUMBER_LIMIT:
+			/* NULL is the null of JSON. */
+			value = is_unlimited(f) ? NULL : json_object_new_uint64(f->value);
 			break;
 		case TEXT:
 			value = json_object_new_string(f->text);
@@ -216,10 +235,12 @@ static int report(int err, const char *what)
 
 /* --- info and stats ---------------------------------------------------- */
 
-#define NR_INFO_FIELDS	10
+#define NR_INFO_FIELDS	16
 
+/* The text of one field is in a buffer that the next call overwrites. */
 static void info_fields(const struct buddy_pool_info *i, struct field fields[NR_INFO_FIELDS])
 {
+	static char version[32];
 	const struct field list[NR_INFO_FIELDS] = {
 		{ "name", TEXT, .text = i->name },
 		{ "length", SIZE, i->length },
@@ -230,9 +251,17 @@ static void info_fields(const struct buddy_pool_info *i, struct field fields[NR_
 		{ "cache", TEXT, .text = bp_cache_name(i->cache) },
 		{ "mmap", YES_NO, !!(i->features & BUDDY_POOL_FEATURE_MMAP) },
 		{ "zeroed", YES_NO, !!(i->features & BUDDY_POOL_FEATURE_ZEROED) },
+		{ "zero", TEXT, .text = bp_zero_name(i->zero) },
+		{ "max_file_blocks", NUMBER_LIMIT, i->max_file_blocks },
+		{ "max_file_bytes", SIZE_LIMIT, i->max_file_bytes },
+		{ "max_user_blocks", NUMBER_LIMIT, i->max_user_blocks },
+		{ "max_user_bytes", SIZE_LIMIT, i->max_user_bytes },
 		{ "uapi_version", NUMBER, i->uapi_max },
+		{ "driver_version", TEXT, .text = version },
 	};
 
+	snprintf(version, sizeof(version), "%u.%u.%u", i->driver_version >> 16,
+		 i->driver_version >> 8 & 0xff, i->driver_version & 0xff);
 	memcpy(fields, list, sizeof(list));
 }
 
@@ -270,27 +299,47 @@ struct usage {
 	struct buddy_pool_order_stats orders[BUDDY_POOL_MAX_ORDERS];
 };
 
-static void json_add_orders(struct json_object *object, const struct usage *usage)
+static struct json_object *order_to_json(const struct buddy_pool_order_stats *order, __u64 size)
+{
+	const struct field fields[] = {
+		{ "size", SIZE, size },
+		{ "count", NUMBER, order->count },
+		{ "enqueues", NUMBER, order->enqueues },
+		{ "dequeues", NUMBER, order->dequeues },
+		{ "removes", NUMBER, order->removes },
+	};
+	struct json_object *object = json_object_new_object();
+
+	json_add_fields(object, fields, ARRAY_SIZE(fields));
+	return object;
+}
+
+static void json_add_orders(struct json_object *object, const struct usage *usage,
+			    __u64 min_block)
 {
 	struct json_object *list = json_object_new_array();
 
 	for (__u32 o = 0; o < usage->stats.nr_orders; o++)
 		json_object_array_add(list, json_object_new_uint64(usage->orders[o].count));
 	json_object_object_add(object, "free_blocks", list);
+	list = json_object_new_array();
+	for (__u32 o = 0; o < usage->stats.nr_orders; o++)
+		json_object_array_add(list, order_to_json(&usage->orders[o], min_block << o));
+	json_object_object_add(object, "orders", list);
 }
 
 static void print_orders(const struct usage *usage, __u64 min_block)
 {
+	const struct buddy_pool_order_stats *order;
 	char size[BP_SIZE_LEN];
 
-	printf("%-14s", "free_blocks");
+	printf("\n%8s %10s %12s %12s %12s\n", "SIZE", "FREE", "ENQUEUES", "DEQUEUES", "REMOVES");
 	for (__u32 o = 0; o < usage->stats.nr_orders; o++) {
-		if (!usage->orders[o].count)
-			continue;
+		order = &usage->orders[o];
 		bp_format_size(size, min_block << o);
-		printf(" %llux%s", usage->orders[o].count, size);
+		printf("%8s %10llu %12llu %12llu %12llu\n", size, order->count, order->enqueues,
+		       order->dequeues, order->removes);
 	}
-	putchar('\n');
 }
 
 static void print_stats(const struct options *opt, const struct buddy_pool_info *info,
@@ -317,6 +366,7 @@ static void print_stats(const struct options *opt, const struct buddy_pool_info 
 		{ "oversize", NUMBER, s->oversize },
 		{ "undersize", NUMBER, s->undersize },
 		{ "bad_frees", NUMBER, s->bad_frees },
+		{ "fragmentation", NUMBER, s->fragmentation },
 	};
 	struct json_object *object;
 
@@ -327,7 +377,7 @@ static void print_stats(const struct options *opt, const struct buddy_pool_info 
 	}
 	object = json_new();
 	json_add_fields(object, fields, ARRAY_SIZE(fields));
-	json_add_orders(object, usage);
+	json_add_orders(object, usage, info->min_block);
 	json_print(object);
 }
 
@@ -433,6 +483,10 @@ static const struct {
 	{ "map", cmd_map },
 	{ "alloc", cmd_alloc },
 	{ "free", cmd_free },
+	{ "query", cmd_query },
+	{ "list-blocks", cmd_list_blocks },
+	{ "reserve", cmd_reserve },
+	{ "unreserve", cmd_unreserve },
 };
 
 static int run_command(const struct options *opt, int argc, char **argv)

@@ -29,7 +29,8 @@ struct options {
 /* One fact, printed the same way by all commands */
 struct field {
 	const char *name;
-	enum { SIZE, NUMBER, TEXT, YES_NO } kind;
+	/* A LIMIT is one of these that may be absent, which ~0 stands for. */
+	enum { SIZE, NUMBER, SIZE_LIMIT, NUMBER_LIMIT, TEXT, YES_NO } kind;
 	__u64 value;
 	const char *text;
 };
@@ -40,6 +41,10 @@ int cmd_stats(const struct options *opt, int argc, char **argv);
 int cmd_map(const struct options *opt, int argc, char **argv);
 int cmd_alloc(const struct options *opt, int argc, char **argv);
 int cmd_free(const struct options *opt, int argc, char **argv);
+int cmd_query(const struct options *opt, int argc, char **argv);
+int cmd_list_blocks(const struct options *opt, int argc, char **argv);
+int cmd_reserve(const struct options *opt, int argc, char **argv);
+int cmd_unreserve(const struct options *opt, int argc, char **argv);
 
 /* Messages on stderr; complain() returns USAGE. */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

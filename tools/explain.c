@@ -44,6 +44,9 @@ static const struct {
 	[BUDDY_POOL_REASON_MEMORY] = { "memory", "the kernel is out of memory" },
 	[BUDDY_POOL_REASON_LABEL] = {
 		"label", "the label is too long or has characters that can't be printed" },
+	[BUDDY_POOL_REASON_QUOTA] = {
+		"quota", "the quota of this open file or of this user is reached" },
+	[BUDDY_POOL_REASON_GONE] = { "gone", "the device behind the pool went away" },
 };
 
 static const struct {
@@ -54,6 +57,7 @@ static const struct {
 	{ ENOMEM, "ENOMEM" }, { EACCES, "EACCES" }, { EFAULT, "EFAULT" }, { EBUSY, "EBUSY" },
 	{ ENODEV, "ENODEV" }, { EINVAL, "EINVAL" }, { EMFILE, "EMFILE" }, { ENOTTY, "ENOTTY" },
 	{ ENOSPC, "ENOSPC" }, { ENXIO, "ENXIO" }, { E2BIG, "E2BIG" }, { EDQUOT, "EDQUOT" },
+	{ ERANGE, "ERANGE" },
 };
 
 const char *bp_reason_name(__u32 reason)
@@ -88,6 +92,19 @@ const char *bp_cache_name(__u32 cache)
 		return "wc";
 	case BUDDY_POOL_CACHE_WB:
 		return "wb";
+	}
+	return "unknown";
+}
+
+const char *bp_zero_name(__u32 zero)
+{
+	switch (zero) {
+	case BUDDY_POOL_ZERO_NEVER:
+		return "never";
+	case BUDDY_POOL_ZERO_ALLOC:
+		return "alloc";
+	case BUDDY_POOL_ZERO_FREE:
+		return "free";
 	}
 	return "unknown";
 }
@@ -209,6 +226,18 @@ static void say_largest(char text[BP_TEXT_LEN], const struct buddy_pool_alloc *r
 		say(text, "; the longest free run is %s: try 'alloc %s --align 1'", size, size);
 }
 
+static void say_quota(char text[BP_TEXT_LEN], const struct buddy_pool_alloc *req)
+{
+	char size[BP_SIZE_LEN];
+
+	if (!req->largest) {
+		say(text, "; free blocks, or ask for more of max_file_* or max_user_*");
+		return;
+	}
+	bp_format_size(size, req->largest);
+	say(text, "; it leaves %s", size);
+}
+
 static void say_limits(char text[BP_TEXT_LEN], const struct bp_pool *pool)
 {
 	char least[BP_SIZE_LEN], most[BP_SIZE_LEN];
@@ -237,6 +266,8 @@ void bp_explain_alloc(char text[BP_TEXT_LEN], const struct bp_pool *pool,
 	say(text, "%s", bp_reason_text(req->reason));
 	if (err == -ENOSPC)
 		say_largest(text, req);
+	else if (err == -EDQUOT)
+		say_quota(text, req);
 	else if (req->reason == BUDDY_POOL_REASON_OVERSIZE ||
 		 req->reason == BUDDY_POOL_REASON_UNDERSIZE)
 		say_limits(text, pool);
@@ -252,4 +283,29 @@ void bp_explain_free(char text[BP_TEXT_LEN], __u32 handle, __u32 reason, int err
 		say(text, "%s", strerror(-err));
 	else
 		say(text, "%s", bp_reason_text(reason));
+}
+
+void bp_explain_range(char text[BP_TEXT_LEN], const char *what, int err)
+{
+	text[0] = '\0';
+	say(text, "%s: ", what);
+	switch (err) {
+	case -EPERM:
+		say(text, "that needs CAP_SYS_ADMIN");
+		break;
+	case -EBUSY:
+		say(text, "not all of it is free; 'buddyctl map' shows what is");
+		break;
+	case -ERANGE:
+		say(text, "not all of it is in the pool");
+		break;
+	case -EINVAL:
+		say(text, "offset and length must be multiples of min_block, length not 0");
+		break;
+	case -ENOENT:
+		say(text, "no such range is reserved; give offset and length as for reserve");
+		break;
+	default:
+		say(text, "%s", strerror(-err));
+	}
 }

@@ -18,6 +18,7 @@
 
 /* What one BUDDY_POOL_EXTENTS asks for: enough for most pools in one snapshot */
 #define EXTENTS_PER_CALL	65536
+#define BLOCKS_PER_CALL		1024
 
 struct bp_pool {
 	int fd;
@@ -131,6 +132,88 @@ int bp_stats(const struct bp_pool *pool, struct buddy_pool_stats *stats,
 	stats->orders = (uintptr_t)orders;
 	stats->nr_orders = orders ? BUDDY_POOL_MAX_ORDERS : 0;
 	return call(pool, BUDDY_POOL_STATS, stats);
+}
+
+int bp_alloc_batch(const struct bp_pool *pool, struct buddy_pool_alloc_batch *req,
+		   struct buddy_pool_block *blocks)
+{
+	req->size = sizeof(*req);
+	req->blocks = (uintptr_t)blocks;
+	req->reason = 0;
+	req->granted = 0;
+	req->largest = 0;
+	return call(pool, BUDDY_POOL_ALLOC_BATCH, req);
+}
+
+int bp_free_batch(const struct bp_pool *pool, const struct buddy_pool_block *blocks, __u32 count,
+		  __u32 *reason)
+{
+	struct buddy_pool_free_batch req = {
+		.size = sizeof(req), .blocks = (uintptr_t)blocks, .count = count,
+	};
+	int err = call(pool, BUDDY_POOL_FREE_BATCH, &req);
+
+	if (reason)
+		*reason = req.reason;
+	return err;
+}
+
+int bp_query(const struct bp_pool *pool, __u32 handle, struct buddy_pool_query *query)
+{
+	memset(query, 0, sizeof(*query));
+	query->size = sizeof(*query);
+	query->handle = handle;
+	return call(pool, BUDDY_POOL_QUERY, query);
+}
+
+int bp_list(const struct bp_pool *pool, struct buddy_pool_query **blocks, size_t *count)
+{
+	struct buddy_pool_query *array = NULL, *longer;
+	struct buddy_pool_list req = { .next = 0 };
+	size_t n = 0;
+	int err;
+
+	do {
+		longer = realloc(array, (n + BLOCKS_PER_CALL) * sizeof(*array));
+		if (!longer) {
+			err = -ENOMEM;
+			break;
+		}
+		array = longer;
+		req = (struct buddy_pool_list) {
+			.size = sizeof(req), .next = req.next,
+			.entries = (uintptr_t)(array + n), .count = BLOCKS_PER_CALL,
+		};
+		err = call(pool, BUDDY_POOL_LIST, &req);
+		n += err ? 0 : req.count;
+	} while (!err && req.next);
+	if (err) {
+		free(array);
+		return err;
+	}
+	*blocks = array;
+	*count = n;
+	return 0;
+}
+
+static int change_range(const struct bp_pool *pool, unsigned long request, __u64 offset,
+			__u64 length)
+{
+	struct buddy_pool_range range = {
+		.size = sizeof(range), .offset = offset, .length = length,
+	};
+
+	return call(pool, request, &range);
+}
+
+int bp_reserve(const struct bp_pool *pool, __u64 offset, __u64 length)
+{
+	return change_range(pool, BUDDY_POOL_RESERVE, offset, length);
+}
+
+int bp_unreserve(const struct bp_pool *pool, __u64 offset, __u64 length)
+{
+	return change_range(pool, BUDDY_POOL_UNRESERVE, offset, length);
 }
 
 int bp_extents(const struct bp_pool *pool, struct buddy_pool_extent **extents, size_t *count)

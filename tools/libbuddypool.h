@@ -47,6 +47,18 @@ int bp_free(const struct bp_pool *pool, __u32 handle, __u32 *reason);
 /* @orders may be NULL; else it gets @stats->nr_orders elements. */
 int bp_stats(const struct bp_pool *pool, struct buddy_pool_stats *stats,
 	     struct buddy_pool_order_stats orders[BUDDY_POOL_MAX_ORDERS]);
+/* Blocks are written to @blocks; as many as @req->count says, or none. */
+int bp_alloc_batch(const struct bp_pool *pool, struct buddy_pool_alloc_batch *req,
+		   struct buddy_pool_block *blocks);
+/* Only the handles of @blocks count. @reason as for bp_free(). */
+int bp_free_batch(const struct bp_pool *pool, const struct buddy_pool_block *blocks, __u32 count,
+		  __u32 *reason);
+int bp_query(const struct bp_pool *pool, __u32 handle, struct buddy_pool_query *query);
+/* All blocks of this open file in one array, which the caller passes to free(). */
+int bp_list(const struct bp_pool *pool, struct buddy_pool_query **blocks, size_t *count);
+/* Withdraws part of the pool, and gives it back as it was withdrawn. */
+int bp_reserve(const struct bp_pool *pool, __u64 offset, __u64 length);
+int bp_unreserve(const struct bp_pool *pool, __u64 offset, __u64 length);
 /* All extents in one array, which the caller passes to free(). */
 int bp_extents(const struct bp_pool *pool, struct buddy_pool_extent **extents, size_t *count);
 
@@ -60,6 +72,7 @@ const char *bp_reason_name(__u32 reason);
 const char *bp_reason_text(__u32 reason);
 const char *bp_cache_name(__u32 cache);
 const char *bp_backing_name(__u32 backing);
+const char *bp_zero_name(__u32 zero);
 const char *bp_errno_name(int err);
 
 /*
@@ -69,6 +82,8 @@ const char *bp_errno_name(int err);
 void bp_explain_open(char text[BP_TEXT_LEN], const char *name, int err);
 void bp_explain_alloc(char text[BP_TEXT_LEN], const struct bp_pool *pool,
 		      const struct buddy_pool_alloc *req, int err);
+/* @what is "reserve" or "unreserve". */
+void bp_explain_range(char text[BP_TEXT_LEN], const char *what, int err);
 void bp_explain_free(char text[BP_TEXT_LEN], __u32 handle, __u32 reason, int err);
 
 /* Whole numbers, decimal, 0x or 0 for octal, and at most one of K, M, G, T after. */

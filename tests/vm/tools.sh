@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0
+# buddyctl: blocks of an inherited open file, batches, reserved ranges, JSON.
+#
+# vm-device: -object memory-backend-ram,size=64M,share=on,id=shm
+# vm-device: -device ivshmem-plain,memdev=shm,addr=2.0
+# vm-device: -device pci-testdev,membar=64M,addr=3.0
+# vm-append: memmap=64M$0x30000000
+# vm-modules: ahci
+. /t/lib.sh
+
+# says ERE COMMAND: its output has such a line.
+says() {
+	sh -c "$2" >/tmp/out 2>&1
+	cat /tmp/out
+	grep -qE "$1" /tmp/out
+}
+
+# refused STATUS ERE COMMAND
+refused() {
+	sh -c "$3" >/tmp/out 2>&1
+	_status=$?
+	cat /tmp/out
+	[ $_status = "$1" ] && grep -qE "$2" /tmp/out
+}
+
+check "loads" load base=0x30000000 size=64M
+check "a block by its handle" says '^handle 1: 8K at offset 0, 0 mappings, mine$' \
+	"buddyctl alloc 8K --label mine -- sh -c 'buddyctl query \$BUDDY_POOL_HANDLE'"
+check "all blocks, more than one call lists" says '^3000$' \
+	"buddyctl alloc 4K --count 3000 -- buddyctl list-blocks | grep -c mappings"
+check "as JSON" says '"mappings":0' "buddyctl alloc 4K --count 3 -- buddyctl --json list-blocks"
+check "the schema is 1" says '"schema":1' "buddyctl alloc 4K -- buddyctl --json query 1"
+check "a handle that is none" refused 1 'no such block' "buddyctl alloc 4K -- buddyctl query 2"
+check "query only of an inherited file" refused 2 'only inside' "buddyctl query 1"
+check "list-blocks likewise" refused 2 'only inside' "buddyctl list-blocks"
+check "a batch that does not fit" refused 1 'longest free run is 24M' \
+	"buddyctl alloc 40M --count 2 --align 1 --hold 0"
+
+check "reserve" buddyctl reserve 1M 64K
+check "it shows" says '^reserved *64K$' "buddyctl stats"
+check "it is not free" refused 1 'not all of it is free' "buddyctl reserve 1M 64K"
+check "nor is what is around it" refused 1 'not all of it is free' "buddyctl reserve 0 2M"
+check "no block there" refused 1 'fixed place' "buddyctl alloc 4K --fixed 1M --hold 0"
+check "outside the pool" refused 1 'in the pool' "buddyctl reserve 64M 4K"
+check "no multiple of min_block" refused 1 'multiples' "buddyctl reserve 1 4K"
+check "no number" refused 2 'no numbers' "buddyctl reserve x 4K"
+check "unreserve a part" refused 1 'as for reserve' "buddyctl unreserve 1M 4K"
+check "unreserve" buddyctl unreserve 1M 64K
+check "all is free" says '^free *64M$' "buddyctl stats"
+
+check "stats: fragmentation" says '^fragmentation *500$' \
+	"buddyctl alloc 8K --fixed 0x1fff000 -- buddyctl stats"
+check "stats: one line for each order" says '^ *64M +1 ' "buddyctl stats"
+check "stats: the same in JSON" says '"enqueues":' "buddyctl --json stats"
+check "info: no limit is null" says '"max_user_bytes":null' "buddyctl --json info"
+check "info: when blocks are zeroed" says '^zero *alloc$' "buddyctl info"
+check "unloads" unload
+done_testing
