@@ -34,7 +34,7 @@ TEST_F(node, C01_C02_length_0_and_unaligned_offset_are_EINVAL)
 	EXPECT_ERR(EINVAL, try_map(self->fd, PAGE, RW, MAP_SHARED, block.map_offset + 2048));
 }
 
-TEST_F(node, C03_C06_C07_parts_of_a_block)
+TEST_F(node, C03_C05_C06_C07_parts_of_a_block)
 {
 	static const struct {
 		unsigned long offset;
@@ -311,7 +311,7 @@ TEST_F(node, C34_a_mapping_outlives_its_file)
 	self->fd = open_node(O_RDWR);
 }
 
-TEST_F(node, C35_a_child_inherits_mappings)
+TEST_F(node, D04_a_child_inherits_mappings)
 {
 	struct buddy_pool_alloc block;
 	int status;
