@@ -29,6 +29,9 @@ vmtest: ## run the tests in a guest with Debian's own kernel
 	@scripts/deps build tools vm
 	@scripts/vm
 
+rows: ## print how much of the test catalogue is covered; V=1: and what is not
+	@scripts/rows $(if $(V),V=$(V))
+
 demo: ## show it at work in a guest
 	@scripts/demo
 
@@ -48,4 +51,4 @@ clean: ## remove what was built here; the cache stays
 	if [ -e tools/Makefile ]; then $(MAKE) -C tools clean; fi
 	if [ -e tests/host/Makefile ]; then $(MAKE) -C tests/host clean; fi
 
-.PHONY: help modules modules_install tools host-test kunit vmtest demo bench check test clean
+.PHONY: help modules modules_install tools host-test kunit vmtest rows demo bench check test clean
