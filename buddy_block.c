@@ -50,7 +50,8 @@ static bool to_request(const struct buddy_node *node, const struct buddy_pool_al
 		.align = alloc->align,
 		.start = node->base + alloc->start,
 		.end = alloc->end ? node->base + alloc->end : 0,
-		.flags = alloc->flags | BUDDY_POOL_MAY_SLEEP | BUDDY_POOL_WANT_LARGEST,
+		.flags = alloc->flags | BUDDY_POOL_MAY_SLEEP | BUDDY_POOL_WANT_LARGEST |
+			 BUDDY_POOL_FROM_NODE,
 	};
 	return true;
 }
@@ -64,18 +65,15 @@ static int refuse(struct buddy_pool_alloc *alloc, int err, enum buddy_pool_reaso
 }
 
 /* Remembers for poll() since when there is no space. */
-static int take_memory(struct buddy_file *file, struct buddy_pool_alloc *alloc,
-		       struct buddy_block *block)
+static int take_memory(struct buddy_file *file, const struct buddy_pool_request *request,
+		       struct buddy_pool_alloc *alloc, struct buddy_block *block)
 {
 	struct buddy_node *node = file->node;
 	u64 nr_freed = buddy_pool_nr_freed(node->pool);
-	struct buddy_pool_request request;
 	struct buddy_pool_result result;
 	int err;
 
-	if (!to_request(node, alloc, &request))
-		return refuse(alloc, -EINVAL, BUDDY_POOL_REASON_WINDOW, 0);
-	err = buddy_pool_alloc(node->pool, &request, &result);
+	err = buddy_pool_alloc(node->pool, request, &result);
 	if (err == -ENOSPC) {
 		WRITE_ONCE(file->refused_at, nr_freed);
 		WRITE_ONCE(file->refused, true);
@@ -97,6 +95,29 @@ static void give_back(struct buddy_block *block)
 	buddy_pool_free(node->pool, node->base + block->offset, NULL);
 }
 
+/* The quota has no room, which does not matter to what can't be anyway. */
+static int refuse_quota(struct buddy_file *file, const struct buddy_pool_request *request,
+			struct buddy_pool_alloc *alloc, u64 left)
+{
+	enum buddy_pool_reason reason = buddy_pool_check(file->node->pool, request);
+
+	if (reason)
+		return refuse(alloc, -EINVAL, reason, 0);
+	return refuse(alloc, -EDQUOT, BUDDY_POOL_REASON_QUOTA, left);
+}
+
+/*
+ * With BUDDY_POOL_ZERO_FREE, what only programs have had is zero. Kernel users
+ * need not zero what they free, nor does who writes to a reserved range.
+ */
+static bool must_zero(const struct buddy_node *node)
+{
+	if (!buddy_pool_range(node->pool)->backing)
+		return false;
+	return node->policy.zero == BUDDY_POOL_ZERO_ALLOC ||
+	       (node->policy.zero == BUDDY_POOL_ZERO_FREE && buddy_pool_is_shared(node->pool));
+}
+
 /**
  * buddy_block_alloc() - memory for a request, zeroed if need be
  * @file: whose block it is to be
@@ -107,29 +128,31 @@ static void give_back(struct buddy_block *block)
 struct buddy_block *buddy_block_alloc(struct buddy_file *file, struct buddy_pool_alloc *alloc)
 {
 	struct buddy_node *node = file->node;
-	const struct buddy_range *range = buddy_pool_range(node->pool);
 	u64 length = granted_length(node->pool, alloc);
+	struct buddy_pool_request request;
 	struct buddy_block *block;
 	u64 left;
 	int err;
 
+	if (!to_request(node, alloc, &request))
+		return ERR_PTR(refuse(alloc, -EINVAL, BUDDY_POOL_REASON_WINDOW, 0));
 	block = kzalloc(sizeof(*block), GFP_KERNEL_ACCOUNT);
 	if (!block)
 		return ERR_PTR(-ENOMEM);
 	if (!buddy_quota_charge(file, 1, length, &left)) {
 		kfree(block);
-		return ERR_PTR(refuse(alloc, -EDQUOT, BUDDY_POOL_REASON_QUOTA, left));
+		return ERR_PTR(refuse_quota(file, &request, alloc, left));
 	}
 	refcount_set(&block->ref, 1);
 	block->file = file;
 	memcpy(block->label, alloc->label, sizeof(block->label));
-	err = take_memory(file, alloc, block);
+	err = take_memory(file, &request, alloc, block);
 	if (err) {
 		buddy_quota_uncharge(file, 1, length);
 		kfree(block);
 		return ERR_PTR(err);
 	}
-	if (range->backing && node->policy.zero == BUDDY_POOL_ZERO_ALLOC)
+	if (must_zero(node))
 		err = buddy_pool_zero(node->pool, block->offset, block->length, true);
 	if (err) {
 		give_back(block);

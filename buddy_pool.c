@@ -53,6 +53,7 @@ struct buddy_pool {
 	void *metadata;
 	struct rw_semaphore range_lock;	/* guards gone, and range going away */
 	bool gone;			/* the device is; set once */
+	bool shared;			/* not only the node has had blocks; set once */
 	struct buddy_range range;
 	char name[BUDDY_POOL_NAME_LEN];
 };
@@ -164,6 +165,8 @@ int buddy_pool_alloc(struct buddy_pool *pool, const struct buddy_pool_request *r
 		result->reason = BUDDY_POOL_REASON_GONE;
 		return -ENODEV;
 	}
+	if (!(request->flags & BUDDY_POOL_FROM_NODE) && unlikely(!READ_ONCE(pool->shared)))
+		WRITE_ONCE(pool->shared, true);
 	if (likely(pool->nr_shards == 1))
 		err = buddy_shard_alloc(pool->shards, request, result);
 	else
@@ -201,6 +204,32 @@ int buddy_pool_free(struct buddy_pool *pool, u64 address, enum buddy_pool_reason
 	return err;
 }
 EXPORT_SYMBOL_GPL(buddy_pool_free);
+
+/**
+ * buddy_pool_check() - can a request ever be met?
+ * @pool: the pool
+ * @request: the request
+ *
+ * Return: BUDDY_POOL_REASON_NONE, or why not.
+ */
+enum buddy_pool_reason buddy_pool_check(struct buddy_pool *pool,
+					const struct buddy_pool_request *request)
+{
+	enum buddy_pool_reason reason = BUDDY_POOL_REASON_OVERSIZE;
+	struct buddy_pool_request part = *request;
+	unsigned int i;
+
+	for (i = 0; reason && i < pool->nr_shards; i++)
+		if (pool->nr_shards == 1 || clip(pool, &pool->shards[i], request, &part))
+			reason = buddy_shard_check(&pool->shards[i], &part);
+	return reason;
+}
+
+/* Has somebody who need not zero what he frees had blocks, or may have? */
+bool buddy_pool_is_shared(const struct buddy_pool *pool)
+{
+	return READ_ONCE(pool->shared);
+}
 
 int buddy_pool_query(struct buddy_pool *pool, u64 address, u64 *start, u64 *size)
 {
@@ -265,6 +294,8 @@ int buddy_pool_reserve(struct buddy_pool *pool, u64 address, u64 size)
 		return -EINVAL;
 	if (!in_pool(pool, address) || size > pool->size - (address - pool->base))
 		return -ERANGE;
+	/* Whoever needs it writes to it. */
+	WRITE_ONCE(pool->shared, true);
 	for (done = 0; done < size; done += part) {
 		shard = shard_of(pool, address + done);
 		part = part_in_shard(shard, address + done, size - done);

@@ -154,7 +154,7 @@ static enum buddy_pool_reason set_fixed(const struct buddy_shard *shard,
 
 #define REQUEST_FLAGS (BUDDY_POOL_ALLOC_TOP_DOWN | BUDDY_POOL_ALLOC_FIXED | \
 		       BUDDY_POOL_ALLOC_POW2 | BUDDY_POOL_MAY_SLEEP | \
-		       BUDDY_POOL_WANT_LARGEST)
+		       BUDDY_POOL_WANT_LARGEST | BUDDY_POOL_FROM_NODE)
 
 /* Translates a request, or says why it can never be met */
 static enum buddy_pool_reason translate(const struct buddy_shard *shard,
@@ -236,7 +236,8 @@ static inline bool alloc_plain(struct buddy_shard *shard, const struct buddy_poo
 	u64 index, nr;
 
 	if (request->align | request->start | request->end || !size ||
-	    request->flags & ~(BUDDY_POOL_MAY_SLEEP | BUDDY_POOL_WANT_LARGEST) ||
+	    request->flags & ~(BUDDY_POOL_MAY_SLEEP | BUDDY_POOL_WANT_LARGEST |
+			     BUDDY_POOL_FROM_NODE) ||
 	    size < shard->min_alloc || size > shard->max_alloc)
 		return false;
 	nr = ((size - 1) >> shard->shift) + 1;
@@ -277,6 +278,14 @@ int buddy_shard_alloc(struct buddy_shard *shard, const struct buddy_pool_request
 	result->address = index_to_address(shard, index);
 	result->size = core.nr << shard->shift;
 	return 0;
+}
+
+enum buddy_pool_reason buddy_shard_check(const struct buddy_shard *shard,
+					 const struct buddy_pool_request *request)
+{
+	struct buddy_core_request core;
+
+	return translate(shard, request, &core);
 }
 
 void buddy_shard_count_refused(struct buddy_shard *shard, int err, enum buddy_pool_reason reason)

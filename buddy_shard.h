@@ -72,6 +72,11 @@ struct buddy_shard {
 
 int buddy_shard_alloc(struct buddy_shard *shard, const struct buddy_pool_request *request,
 		      struct buddy_pool_result *result);
+
+/* Why a request can never be met, or BUDDY_POOL_REASON_NONE */
+enum buddy_pool_reason buddy_shard_check(const struct buddy_shard *shard,
+					 const struct buddy_pool_request *request);
+
 int buddy_shard_free(struct buddy_shard *shard, u64 address, enum buddy_pool_reason *reason);
 int buddy_shard_reserve(struct buddy_shard *shard, u64 address, u64 size);
 int buddy_shard_unreserve(struct buddy_shard *shard, u64 address, u64 size);

@@ -56,6 +56,17 @@ TEST_F(node, H03_bytes_of_a_file)
 	EXPECT_EQ(FILE_BYTES, bytes_in_use());
 }
 
+TEST_F(node, B16_H03_what_can_never_be_is_EINVAL_at_the_quota_too)
+{
+	struct buddy_pool_alloc req;
+
+	ASSERT_OK(alloc_block(self->fd, FILE_BYTES, &req));
+	EXPECT_EQ(-EINVAL, alloc_block(self->fd, 0, &req));
+	EXPECT_EQ(BUDDY_POOL_REASON_UNDERSIZE, req.reason);
+	EXPECT_EQ(-EINVAL, alloc_block(self->fd, self->info.length + 1, &req));
+	EXPECT_EQ(BUDDY_POOL_REASON_OVERSIZE, req.reason);
+}
+
 TEST_F(node, H03_freed_is_free_again)
 {
 	struct buddy_pool_alloc block;
