@@ -50,8 +50,7 @@ static bool to_request(const struct buddy_node *node, const struct buddy_pool_al
 		.align = alloc->align,
 		.start = node->base + alloc->start,
 		.end = alloc->end ? node->base + alloc->end : 0,
-		.flags = alloc->flags | BUDDY_POOL_MAY_SLEEP | BUDDY_POOL_WANT_LARGEST |
-			 BUDDY_POOL_FROM_NODE,
+		.flags = alloc->flags | BUDDY_POOL_MAY_SLEEP | BUDDY_POOL_WANT_LARGEST,
 	};
 	return true;
 }
@@ -73,7 +72,7 @@ static int take_memory(struct buddy_file *file, const struct buddy_pool_request 
 	struct buddy_pool_result result;
 	int err;
 
-	err = buddy_pool_alloc(node->pool, request, &result);
+	err = buddy_pool_alloc_for_node(node->pool, request, &result);
 	if (err == -ENOSPC) {
 		WRITE_ONCE(file->refused_at, nr_freed);
 		WRITE_ONCE(file->refused, true);

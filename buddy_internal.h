@@ -100,9 +100,9 @@ void buddy_pool_count_bad_free(struct buddy_pool *pool, enum buddy_pool_reason r
 void buddy_pool_hold(struct buddy_pool *pool, u64 address, u64 size);
 void buddy_pool_unhold(struct buddy_pool *pool, u64 address, u64 size);
 
-/* In a request's flags: it comes from the node, which zeroes what it frees */
-#define BUDDY_POOL_FROM_NODE	BIT(29)
-
+/* buddy_pool_alloc() for the node, which zeroes what it frees if that is its policy */
+int buddy_pool_alloc_for_node(struct buddy_pool *pool, const struct buddy_pool_request *request,
+			      struct buddy_pool_result *result);
 bool buddy_pool_is_shared(const struct buddy_pool *pool);
 enum buddy_pool_reason buddy_pool_check(struct buddy_pool *pool,
 					const struct buddy_pool_request *request);

@@ -156,8 +156,8 @@ static int alloc_from_any(struct buddy_pool *pool, const struct buddy_pool_reque
 	return best;
 }
 
-int buddy_pool_alloc(struct buddy_pool *pool, const struct buddy_pool_request *request,
-		     struct buddy_pool_result *result)
+int buddy_pool_alloc_for_node(struct buddy_pool *pool, const struct buddy_pool_request *request,
+			      struct buddy_pool_result *result)
 {
 	int err;
 
@@ -165,8 +165,6 @@ int buddy_pool_alloc(struct buddy_pool *pool, const struct buddy_pool_request *r
 		result->reason = BUDDY_POOL_REASON_GONE;
 		return -ENODEV;
 	}
-	if (!(request->flags & BUDDY_POOL_FROM_NODE) && unlikely(!READ_ONCE(pool->shared)))
-		WRITE_ONCE(pool->shared, true);
 	if (likely(pool->nr_shards == 1))
 		err = buddy_shard_alloc(pool->shards, request, result);
 	else
@@ -174,6 +172,14 @@ int buddy_pool_alloc(struct buddy_pool *pool, const struct buddy_pool_request *r
 	if (unlikely(err))
 		buddy_shard_count_refused(pool->shards, err, result->reason);
 	return err;
+}
+
+int buddy_pool_alloc(struct buddy_pool *pool, const struct buddy_pool_request *request,
+		     struct buddy_pool_result *result)
+{
+	if (unlikely(!READ_ONCE(pool->shared)))
+		WRITE_ONCE(pool->shared, true);
+	return buddy_pool_alloc_for_node(pool, request, result);
 }
 EXPORT_SYMBOL_GPL(buddy_pool_alloc);
 

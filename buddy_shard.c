@@ -154,7 +154,7 @@ static enum buddy_pool_reason set_fixed(const struct buddy_shard *shard,
 
 #define REQUEST_FLAGS (BUDDY_POOL_ALLOC_TOP_DOWN | BUDDY_POOL_ALLOC_FIXED | \
 		       BUDDY_POOL_ALLOC_POW2 | BUDDY_POOL_MAY_SLEEP | \
-		       BUDDY_POOL_WANT_LARGEST | BUDDY_POOL_FROM_NODE)
+		       BUDDY_POOL_WANT_LARGEST)
 
 /* Translates a request, or says why it can never be met */
 static enum buddy_pool_reason translate(const struct buddy_shard *shard,
@@ -236,8 +236,7 @@ static inline bool alloc_plain(struct buddy_shard *shard, const struct buddy_poo
 	u64 index, nr;
 
 	if (request->align | request->start | request->end || !size ||
-	    request->flags & ~(BUDDY_POOL_MAY_SLEEP | BUDDY_POOL_WANT_LARGEST |
-			     BUDDY_POOL_FROM_NODE) ||
+	    request->flags & ~(BUDDY_POOL_MAY_SLEEP | BUDDY_POOL_WANT_LARGEST) ||
 	    size < shard->min_alloc || size > shard->max_alloc)
 		return false;
 	nr = ((size - 1) >> shard->shift) + 1;
