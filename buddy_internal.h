@@ -4,10 +4,14 @@
  *
  * Lifetimes. A pool is referenced by whoever created it, by its node, by open
  * files through the node, and by kernel clients. The range is claimed before
- * the pool exists and released with it.
+ * the pool exists, and released with it, or before if the device goes away.
  *
- * Lock order: buddy_file.lock, then pool_list_lock, then buddy_shard.lock (a
- * spinlock, taken with interrupts disabled).
+ * Lock order: a device's own lock, then pool_list_lock. In a page fault, mmap_lock,
+ * then buddy_pool.range_lock; in mmap(), mmap_lock, then buddy_file.lock. Inside
+ * all of these, buddy_shard.lock, a spinlock taken with interrupts disabled. While
+ * buddy_node.files_lock is held mappings are zapped; it is taken in no other lock
+ * but a device's, and the misc devices' in open. buddy_node.quota_lock, a spinlock,
+ * nests in nothing.
  */
 #ifndef BUDDY_INTERNAL_H
 #define BUDDY_INTERNAL_H

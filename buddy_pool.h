@@ -25,6 +25,7 @@
  * -EEXIST	the name is taken
  * -EBUSY	the range is in use
  * -ENXIO	the PCI BAR is unset, I/O, or too small
+ * -ENODEV	the device behind the pool went away
  */
 #ifndef BUDDY_POOL_H
 #define BUDDY_POOL_H
@@ -218,6 +219,7 @@ void buddy_pool_put(struct buddy_pool *pool);
  * * 0
  * * -EINVAL: a value in @request that can never be right; see @result->reason
  * * -ENOSPC: nothing free satisfies it now
+ * * -ENODEV: the device behind the pool went away
  */
 int buddy_pool_alloc(struct buddy_pool *pool, const struct buddy_pool_request *request,
 		     struct buddy_pool_result *result);

@@ -27,7 +27,8 @@
  * EDQUOT	The quota of this open file or of this user is reached
  * EBUSY	RESERVE: not all of the range is free
  * ERANGE	RESERVE: not all of the range is in the pool
- * EPERM	The caller lacks the capability that the call asks for
+ * EPERM	The caller lacks the capability that the call asks for, or that open()
+ *		asks for if blocks are not zeroed; or mmap() was to allow execution
  * EBADF	The file is not open for writing
  * ENODEV	The device behind the pool went away
  * ENOTTY	No such ioctl
