@@ -36,9 +36,4 @@ static inline int bp_pci_set_driver_override(struct pci_dev *pdev, const char *d
 #endif
 }
 
-/*
- * EXPORT_SYMBOL_NS_GPL() and MODULE_IMPORT_NS() take a string since 6.13, a
- * bare token before. We use neither.
- */
-
 #endif

@@ -6,7 +6,8 @@
  * files through the node, and by kernel clients. The range is claimed before
  * the pool exists, and released with it, or before if the device goes away.
  *
- * Lock order: a device's own lock, then pool_list_lock. In a page fault, mmap_lock,
+ * Lock order: a device's own lock, then the rwsem of buddy_pool.notifiers, which is
+ * read-held while a client is called, then pool_list_lock. In a page fault, mmap_lock,
  * then buddy_pool.range_lock; in mmap(), mmap_lock, then buddy_file.lock. Inside
  * all of these, buddy_shard.lock, a spinlock taken with interrupts disabled. While
  * buddy_node.files_lock is held mappings are zapped; it is taken in no other lock
@@ -22,6 +23,7 @@
 
 #include "buddy_pool.h"
 
+struct device;
 struct resource;
 struct vm_area_struct;
 
@@ -93,6 +95,9 @@ struct buddy_pool_limits {
 void buddy_pool_limits(const struct buddy_pool *pool, struct buddy_pool_limits *limits);
 const char *buddy_pool_name(const struct buddy_pool *pool);
 const struct buddy_range *buddy_pool_range(const struct buddy_pool *pool);
+struct buddy_pool *buddy_pool_create_for(struct device *dev,
+					 const struct buddy_pool_config *config);
+struct device *buddy_pool_device(const struct buddy_pool *pool);
 void buddy_pool_ref(struct buddy_pool *pool);
 void buddy_pool_mark_gone(struct buddy_pool *pool);
 void buddy_pool_release_range(struct buddy_pool *pool);

@@ -8,21 +8,34 @@
  * with the shard of its own, and goes on to the others if that has no space.
  * The price is that no block crosses from one shard to the next.
  *
- * Locking: pool_list_lock guards the registry; a pool leaves it before its last
- * reference is gone. All else is constant, or in the shards.
+ * Locking: pool_list_lock guards the registry, which has every pool until its
+ * last reference is dropped. A pool that is on its way out is still there, so
+ * that a second destroy, or a put too many, is known for what it is; but it is
+ * hidden from those who look for its name. All else is constant, or in the
+ * shards.
+ *
+ * The end of a pool: hidden first, then gone, so that nobody new gets in; then
+ * the notifiers are called, with no lock of ours held but that of their list;
+ * only then does the range go.
  */
 #define pr_fmt(fmt) "buddy_pool: " fmt
 
+#include <linux/bitops.h>
+#include <linux/bug.h>
 #include <linux/cleanup.h>
 #include <linux/ctype.h>
+#include <linux/device.h>
 #include <linux/err.h>
 #include <linux/export.h>
+#include <linux/hardirq.h>
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/notifier.h>
 #include <linux/overflow.h>
+#include <linux/pci.h>
 #include <linux/rwsem.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
@@ -50,11 +63,15 @@ struct buddy_pool {
 	wait_queue_head_t space;	/* those who wait for a free */
 	struct kref ref;
 	struct list_head link;		/* pool_list_lock */
+	bool hidden;			/* likewise: on its way out */
 	void *metadata;
 	struct rw_semaphore range_lock;	/* guards gone, and range going away */
 	bool gone;			/* the device is; set once */
 	bool shared;			/* not only the node has had blocks; set once */
 	struct buddy_range range;
+	struct device *dev;		/* without which it is gone, or NULL */
+	struct blocking_notifier_head notifiers;
+	struct task_struct *notifying;	/* the task that calls them */
 	char name[BUDDY_POOL_NAME_LEN];
 };
 
@@ -66,6 +83,44 @@ static const char *pool_name(const struct buddy_pool *pool)
 
 static LIST_HEAD(pool_list);
 static DEFINE_MUTEX(pool_list_lock);
+
+/* Mistakes of the calling module, which are refused */
+enum mistake {
+	CALLED_IN_NMI,
+	NO_POOL,
+	NO_CONFIG,
+	DESTROYED_TWICE,
+	PUT_TOO_OFTEN,
+};
+
+/* Tells of each kind once: a line in the log, in debug kernels with the way there */
+static void report(enum mistake mistake, const char *function)
+{
+	static const char *const texts[] = {
+		[CALLED_IN_NMI] = "is called in NMI",
+		[NO_POOL] = "is given no pool",
+		[NO_CONFIG] = "is given no configuration",
+		[DESTROYED_TWICE] = "is given a pool that was destroyed",
+		[PUT_TOO_OFTEN] = "is given a pool that is no more",
+	};
+	static unsigned long told;
+
+	if (test_and_set_bit(mistake, &told))
+		return;
+	if (IS_ENABLED(CONFIG_DEBUG_VM))
+		WARN(1, "buddy_pool: misuse: %s() %s\n", function, texts[mistake]);
+	else
+		pr_err("misuse: %s() %s\n", function, texts[mistake]);
+}
+
+/* Is this a pool, and may its locks be taken here? */
+static __always_inline bool may_call(const struct buddy_pool *pool, const char *function)
+{
+	if (!IS_ERR_OR_NULL(pool) && likely(!in_nmi()))
+		return true;
+	report(in_nmi() ? CALLED_IN_NMI : NO_POOL, function);
+	return false;
+}
 
 /*
  * From the pool to a shard
@@ -177,6 +232,11 @@ int buddy_pool_alloc_for_node(struct buddy_pool *pool, const struct buddy_pool_r
 int buddy_pool_alloc(struct buddy_pool *pool, const struct buddy_pool_request *request,
 		     struct buddy_pool_result *result)
 {
+	if (unlikely(!may_call(pool, __func__))) {
+		result->reason = BUDDY_POOL_REASON_GONE;
+		return -EINVAL;
+	}
+	might_sleep_if(request->flags & BUDDY_POOL_MAY_SLEEP);
 	if (unlikely(!READ_ONCE(pool->shared)))
 		WRITE_ONCE(pool->shared, true);
 	return buddy_pool_alloc_for_node(pool, request, result);
@@ -198,6 +258,11 @@ int buddy_pool_free(struct buddy_pool *pool, u64 address, enum buddy_pool_reason
 {
 	int err;
 
+	if (unlikely(!may_call(pool, __func__))) {
+		if (reason)
+			*reason = BUDDY_POOL_REASON_GONE;
+		return -EINVAL;
+	}
 	if (unlikely(!in_pool(pool, address))) {
 		buddy_shard_count_bad_free(pool->shards, BUDDY_POOL_REASON_OUT_OF_RANGE);
 		if (reason)
@@ -239,11 +304,41 @@ bool buddy_pool_is_shared(const struct buddy_pool *pool)
 
 int buddy_pool_query(struct buddy_pool *pool, u64 address, u64 *start, u64 *size)
 {
+	if (unlikely(!may_call(pool, __func__)))
+		return -EINVAL;
 	if (!in_pool(pool, address))
 		return -ERANGE;
 	return buddy_shard_query(shard_of(pool, address), address, start, size);
 }
 EXPORT_SYMBOL_GPL(buddy_pool_query);
+
+bool buddy_pool_next(struct buddy_pool *pool, struct buddy_pool_walk *walk)
+{
+	u64 next = walk->start + walk->size;
+	u64 start, size;
+	int state;
+
+	/* The last piece may have ended at 2^64. */
+	if (unlikely(!may_call(pool, __func__)) || (walk->size && !next))
+		return false;
+	next = max(next, pool->base);
+	while (in_pool(pool, next)) {
+		state = buddy_pool_query(pool, next, &start, &size);
+		if (state == BUDDY_POOL_STATE_FREE) {
+			start = next;
+			size = buddy_shard_free_run(shard_of(pool, next), next);
+		}
+		if (size && start >= next) {
+			*walk = (struct buddy_pool_walk){ start, size, state };
+			return true;
+		}
+		/* Things changed meanwhile: the run has an owner, or a block covers @next. */
+		if (size)
+			next = start + size;
+	}
+	return false;
+}
+EXPORT_SYMBOL_GPL(buddy_pool_next);
 
 /* The part of [address, address + size) that lies in one shard, from its start */
 static u64 part_in_shard(const struct buddy_shard *shard, u64 address, u64 size)
@@ -275,6 +370,8 @@ int buddy_pool_unreserve(struct buddy_pool *pool, u64 address, u64 size)
 	u64 done, part;
 	int err;
 
+	if (unlikely(!may_call(pool, __func__)))
+		return -EINVAL;
 	/* All or nothing, unless somebody else gives back a part meanwhile */
 	if (!is_reserved(pool, address, size))
 		return -ENOENT;
@@ -296,8 +393,9 @@ int buddy_pool_reserve(struct buddy_pool *pool, u64 address, u64 size)
 	u64 done, part;
 	int err;
 
-	if (!size)
+	if (unlikely(!may_call(pool, __func__)) || !size)
 		return -EINVAL;
+	might_sleep();
 	if (!in_pool(pool, address) || size > pool->size - (address - pool->base))
 		return -ERANGE;
 	/* Whoever needs it writes to it. */
@@ -320,6 +418,8 @@ void buddy_pool_usage(struct buddy_pool *pool, struct buddy_pool_usage *usage)
 	unsigned int i;
 
 	memset(usage, 0, sizeof(*usage));
+	if (unlikely(!may_call(pool, __func__)))
+		return;
 	for (i = 0; i < pool->nr_shards; i++)
 		buddy_shard_add_usage(&pool->shards[i], usage);
 }
@@ -444,25 +544,78 @@ int buddy_pool_zero(struct buddy_pool *pool, u64 offset, u64 length, bool killab
 	return 0;
 }
 
+/* The device without which the pool is gone, or NULL; it stays with the pool. */
+struct device *buddy_pool_device(const struct buddy_pool *pool)
+{
+	return pool->dev;
+}
+
 bool buddy_pool_is_gone(const struct buddy_pool *pool)
 {
 	return READ_ONCE(pool->gone);
 }
 
+/* From here on nobody finds the pool. Returns false if that was so already. */
+static bool hide(struct buddy_pool *pool)
+{
+	struct buddy_pool *other;
+
+	guard(mutex)(&pool_list_lock);
+	list_for_each_entry(other, &pool_list, link) {
+		if (other == pool && !pool->hidden) {
+			pool->hidden = true;
+			return true;
+		}
+	}
+	return false;
+}
+
 /**
- * buddy_pool_mark_gone() - let no more requests in
+ * buddy_pool_mark_gone() - let no more requests in, and tell who asked to be told
  * @pool: the pool; it can no longer be looked up
  *
- * When this returns, nobody is inside the range, and nobody gets in.
+ * When this returns, nobody is inside the range, nobody gets in, and clients
+ * have let go as far as they do.
+ *
+ * Context: Process context. Calls the notifiers.
  */
 void buddy_pool_mark_gone(struct buddy_pool *pool)
 {
-	scoped_guard(mutex, &pool_list_lock)
-		list_del_init(&pool->link);
+	hide(pool);
 	scoped_guard(rwsem_write, &pool->range_lock)
 		WRITE_ONCE(pool->gone, true);
 	wake_up_all(&pool->space);
+	/* Nobody is added any more: see buddy_pool_register_notifier(). */
+	WRITE_ONCE(pool->notifying, current);
+	blocking_notifier_call_chain(&pool->notifiers, BUDDY_POOL_GOING, pool);
+	WRITE_ONCE(pool->notifying, NULL);
 }
+
+int buddy_pool_register_notifier(struct buddy_pool *pool, struct notifier_block *notifier)
+{
+	int err = -ENODEV;
+
+	if (!may_call(pool, __func__))
+		return -EINVAL;
+	if (READ_ONCE(pool->notifying) == current)
+		return -EDEADLK;
+	if (buddy_pool_enter_range(pool)) {
+		err = blocking_notifier_chain_register(&pool->notifiers, notifier);
+		buddy_pool_leave_range(pool);
+	}
+	return err;
+}
+EXPORT_SYMBOL_GPL(buddy_pool_register_notifier);
+
+int buddy_pool_unregister_notifier(struct buddy_pool *pool, struct notifier_block *notifier)
+{
+	if (!may_call(pool, __func__))
+		return -EINVAL;
+	if (READ_ONCE(pool->notifying) == current)
+		return -EDEADLK;
+	return blocking_notifier_chain_unregister(&pool->notifiers, notifier);
+}
+EXPORT_SYMBOL_GPL(buddy_pool_unregister_notifier);
 
 /**
  * buddy_pool_release_range() - give the range back before the pool goes
@@ -612,7 +765,7 @@ static int register_pool(struct buddy_pool *pool)
 
 	guard(mutex)(&pool_list_lock);
 	list_for_each_entry(other, &pool_list, link) {
-		if (pool->name[0] && !strcmp(other->name, pool->name)) {
+		if (pool->name[0] && !other->hidden && !strcmp(other->name, pool->name)) {
 			pr_err("%s: there is a pool of that name\n", pool_name(pool));
 			return -EEXIST;
 		}
@@ -637,7 +790,15 @@ static int claim_range(struct buddy_pool *pool, const struct buddy_pool_config *
 	return 0;
 }
 
-struct buddy_pool *buddy_pool_create(const struct buddy_pool_config *config)
+/**
+ * buddy_pool_create_for() - buddy_pool_create() for a device
+ * @dev: the device without which the pool is gone, or NULL
+ * @config: what over
+ *
+ * Context: Process context. May sleep.
+ * Return: as buddy_pool_create().
+ */
+struct buddy_pool *buddy_pool_create_for(struct device *dev, const struct buddy_pool_config *config)
 {
 	struct buddy_pool *pool;
 	int err;
@@ -653,7 +814,9 @@ struct buddy_pool *buddy_pool_create(const struct buddy_pool_config *config)
 	kref_init(&pool->ref);
 	init_waitqueue_head(&pool->space);
 	init_rwsem(&pool->range_lock);
+	BLOCKING_INIT_NOTIFIER_HEAD(&pool->notifiers);
 	strscpy(pool->name, config->name ?: "", sizeof(pool->name));
+	pool->dev = get_device(dev);
 
 	err = claim_range(pool, config);
 	if (err)
@@ -679,8 +842,18 @@ free_shards:
 release_range:
 	buddy_range_release(&pool->range);
 free_pool:
+	put_device(pool->dev);
 	kfree(pool);
 	return ERR_PTR(err);
+}
+
+struct buddy_pool *buddy_pool_create(const struct buddy_pool_config *config)
+{
+	if (!config) {
+		report(NO_CONFIG, __func__);
+		return ERR_PTR(-EINVAL);
+	}
+	return buddy_pool_create_for(config->pdev ? &config->pdev->dev : NULL, config);
 }
 EXPORT_SYMBOL_GPL(buddy_pool_create);
 
@@ -695,15 +868,19 @@ static u64 nr_blocks(struct buddy_pool *pool)
 	return nr;
 }
 
-/* Nobody else has the pool any more. */
-static void destroy_pool(struct kref *ref)
+/* The last reference was dropped. */
+static void unlist(struct kref *ref)
 {
-	struct buddy_pool *pool = container_of(ref, struct buddy_pool, ref);
+	lockdep_assert_held(&pool_list_lock);
+	list_del(&container_of(ref, struct buddy_pool, ref)->link);
+}
+
+/* Nobody else has the pool any more. */
+static void free_pool(struct buddy_pool *pool)
+{
 	u64 nr = nr_blocks(pool);
 	unsigned int i;
 
-	list_del_init(&pool->link);
-	mutex_unlock(&pool_list_lock);
 	if (nr)
 		pr_warn("%s: destroyed with %llu blocks still allocated\n", pool_name(pool), nr);
 	buddy_range_release(&pool->range);
@@ -711,6 +888,9 @@ static void destroy_pool(struct kref *ref)
 		buddy_shard_destroy(&pool->shards[i]);
 	kvfree(pool->shards);
 	vfree(pool->metadata);
+	put_device(pool->dev);
+	/* KASAN keeps what is freed for a while: whoever uses the pool now gets -ENODEV. */
+	pool->gone = true;
 	kfree(pool);
 }
 
@@ -723,9 +903,11 @@ struct buddy_pool *buddy_pool_get(const char *name)
 {
 	struct buddy_pool *pool;
 
+	if (!name || !name[0])
+		return NULL;
 	guard(mutex)(&pool_list_lock);
 	list_for_each_entry(pool, &pool_list, link) {
-		if (name[0] && !strcmp(pool->name, name)) {
+		if (!pool->hidden && !strcmp(pool->name, name)) {
 			kref_get(&pool->ref);
 			return pool;
 		}
@@ -734,10 +916,38 @@ struct buddy_pool *buddy_pool_get(const char *name)
 }
 EXPORT_SYMBOL_GPL(buddy_pool_get);
 
+/* Drops a reference if @pool is a pool. Returns 1 if that was the last one. */
+static int drop(struct buddy_pool *pool)
+{
+	struct buddy_pool *other;
+
+	guard(mutex)(&pool_list_lock);
+	list_for_each_entry(other, &pool_list, link)
+		if (other == pool)
+			return kref_put(&pool->ref, unlist);
+	report(PUT_TOO_OFTEN, "buddy_pool_put");
+	return 0;
+}
+
 void buddy_pool_put(struct buddy_pool *pool)
 {
-	/* Under the lock, so that buddy_pool_get() finds none that is going */
-	if (pool)
-		kref_put_mutex(&pool->ref, destroy_pool, &pool_list_lock);
+	if (!IS_ERR_OR_NULL(pool) && drop(pool))
+		free_pool(pool);
 }
 EXPORT_SYMBOL_GPL(buddy_pool_put);
+
+void buddy_pool_destroy(struct buddy_pool *pool)
+{
+	if (IS_ERR_OR_NULL(pool))
+		return;
+	if (!hide(pool)) {
+		report(DESTROYED_TWICE, __func__);
+		return;
+	}
+	buddy_pool_mark_gone(pool);
+	/* A BAR goes with its device. Anything else stays claimed for who has blocks. */
+	if (pool->range.pdev)
+		buddy_pool_release_range(pool);
+	buddy_pool_put(pool);
+}
+EXPORT_SYMBOL_GPL(buddy_pool_destroy);

@@ -2,18 +2,43 @@
 /*
  * buddy_pool: hand out pieces of a range of device memory to other modules.
  *
- *	struct buddy_pool *pool = buddy_pool_get("pool0");
+ * A driver takes its buffer from a named pool, and need not give it back:
+ *
+ *	MODULE_INFO(import_ns, BUDDY_POOL_NAMESPACE);
+ *
+ *	struct buddy_pool *pool = devm_buddy_pool_get(dev, "pool0");
  *	struct buddy_pool_request request = { .size = SZ_64K };
  *	struct buddy_pool_result block;
  *
- *	err = buddy_pool_alloc(pool, &request, &block);
+ *	if (IS_ERR(pool))
+ *		return PTR_ERR(pool);
+ *	err = devm_buddy_pool_alloc(dev, pool, &request, &block);
  *	... the device uses block.address ...
- *	buddy_pool_free(pool, block.address, NULL);
- *	buddy_pool_put(pool);
+ *
+ * Without a device, or for blocks that come and go, there are the same functions
+ * without devm_. examples/client is a driver to copy from.
  *
  * The memory itself is never read or written; it may be unreadable, or a mere
  * range of numbers. Addresses are whatever the pool was created over: physical
  * addresses for a claimed range, numbers otherwise.
+ *
+ * Contexts. Functions that work on blocks, buddy_pool_alloc(), _free(), _query(),
+ * _next() and _usage(), work in process, softirq and hard interrupt context,
+ * with spinlocks held, with interrupts, preemption or bottom halves disabled,
+ * and within RCU read sides. They never sleep and never allocate memory. All
+ * others need process context and may sleep. NMI is no place for any of them.
+ *
+ * The end of a pool. A pool over a BAR goes when its device does, whoever uses
+ * it. A client of devm_buddy_pool_get() is unbound from its own device before
+ * that, by the driver core. Others ask to be told, with
+ * buddy_pool_register_notifier(). After that, the references and blocks they
+ * have are still theirs to give back, but every request gets -ENODEV.
+ *
+ * Mistakes. A pool that is NULL, an ERR_PTR(), or destroyed before, and a call in
+ * NMI, is refused with -EINVAL (or does nothing, in functions that return none),
+ * and is logged once, with CONFIG_DEBUG_VM as a warning. Bad frees are refused
+ * and counted. A pool that is used after the last reference was dropped can't be
+ * told from one in use, other than by KASAN.
  *
  * Errors, with one meaning for all functions:
  *
@@ -26,6 +51,8 @@
  * -EBUSY	the range is in use
  * -ENXIO	the PCI BAR is unset, I/O, or too small
  * -ENODEV	the device behind the pool went away
+ * -EPROBE_DEFER	from devm_buddy_pool_get(): no such pool yet
+ * -EDEADLK	a notifier tried to wait for itself
  */
 #ifndef BUDDY_POOL_H
 #define BUDDY_POOL_H
@@ -36,7 +63,16 @@
 #include <uapi/linux/buddy_pool.h>
 
 struct buddy_pool;
+struct device;
+struct notifier_block;
 struct pci_dev;
+
+/*
+ * What the functions are exported in. MODULE_INFO() rather than
+ * MODULE_IMPORT_NS(), which took a bare token before Linux 6.13 and takes a string
+ * since; this is what either makes of it.
+ */
+#define BUDDY_POOL_NAMESPACE	"BUDDY_POOL"
 
 /**
  * struct buddy_pool_config - what to create a pool over
@@ -165,26 +201,80 @@ struct buddy_pool_usage {
 };
 
 /**
+ * struct buddy_pool_walk - a piece of a pool, for buddy_pool_next()
+ * @start: address where it starts
+ * @size: its size in bytes
+ * @state: BUDDY_POOL_STATE_FREE, _USED or _RESERVED
+ */
+struct buddy_pool_walk {
+	u64 start;
+	u64 size;
+	enum buddy_pool_state state;
+};
+
+/* What a notifier is called for: the pool, its data, is going. */
+#define BUDDY_POOL_GOING	1UL
+
+/**
  * buddy_pool_create() - create a pool
  * @config: what over; copied
  *
- * The pool lives until the last buddy_pool_put().
+ * Over bare numbers; over a physical range, with @config->claim; or over a BAR
+ * of a device, with @config->pdev, which the driver that is bound to that device
+ * does, or somebody who keeps it bound.
+ *
+ * The pool has one reference, which goes with buddy_pool_destroy(), or with
+ * buddy_pool_put() if nobody needs to be told. Over a BAR, it must be
+ * buddy_pool_destroy(), no later than the driver's remove().
  *
  * Context: Process context. May sleep.
  * Return: the pool with one reference, or an ERR_PTR():
- * * -EINVAL: bad name, limits or range; a line in the kernel log tells
- * * -EBUSY: @config->claim, and the range is System RAM or somebody else's
+ * * -EINVAL: @config is NULL, or bad name, limits or range; a line in the kernel
+ *   log tells
+ * * -EBUSY: @config->claim, and the range is System RAM or somebody else's; or
+ *   the BAR is
  * * -ENXIO: @config->pdev, and the BAR is unset, I/O, or too small
  * * -EEXIST: the name is taken
  * * -ENOMEM: no memory for the metadata; 2.2 bits for each min block
+ * * another one, if @config->pdev can't be enabled
  */
 struct buddy_pool *buddy_pool_create(const struct buddy_pool_config *config);
+
+/**
+ * devm_buddy_pool_create() - create a pool that goes with a driver's binding
+ * @dev: the device that the calling driver is bound to. Needed by the pool:
+ *	clients of devm_buddy_pool_get() are unbound before it is
+ * @config: as for buddy_pool_create()
+ *
+ * buddy_pool_destroy() is called when @dev is unbound, after its driver's
+ * remove().
+ *
+ * Context: Process context. May sleep.
+ * Return: as buddy_pool_create(); the reference is @dev's.
+ */
+struct buddy_pool *devm_buddy_pool_create(struct device *dev,
+					  const struct buddy_pool_config *config);
+
+/**
+ * buddy_pool_destroy() - take a pool away, as its creator
+ * @pool: the pool, which the caller has created; NULL and ERR_PTR() do nothing
+ *
+ * The name is free, requests get -ENODEV, and notifiers are called, in this
+ * order. Then a BAR is given back; any other range stays claimed until the last
+ * reference is dropped, so that nobody else gets what clients still use. Drops
+ * the creator's reference. A pool that is no more, or is going already, is
+ * refused.
+ *
+ * Context: Process context. May sleep. Not in a notifier.
+ */
+void buddy_pool_destroy(struct buddy_pool *pool);
 
 /**
  * buddy_pool_get() - look a pool up
  * @name: as at creation
  *
- * The pool, and the module, stay for as long as the reference is held.
+ * The pool, and the module, stay for as long as the reference is held. The
+ * range behind it may still go: see buddy_pool_register_notifier().
  *
  * Context: Process context. Takes a mutex.
  * Return: the pool with a reference of its own, or NULL.
@@ -192,15 +282,76 @@ struct buddy_pool *buddy_pool_create(const struct buddy_pool_config *config);
 struct buddy_pool *buddy_pool_get(const char *name);
 
 /**
+ * devm_buddy_pool_get() - look a pool up, until a driver is unbound
+ * @dev: the device that the calling driver is being bound to
+ * @name: as at creation
+ *
+ * If the pool needs a device, that device becomes a supplier of @dev: it is not
+ * suspended before @dev, and when it goes, the driver core unbinds @dev first.
+ *
+ * Context: Process context, in the probe() of the driver. May sleep.
+ * Return: the pool, or an ERR_PTR():
+ * * -EPROBE_DEFER: there is no such pool, or it is going. The driver core tries
+ *   again whenever a device is bound, as the one of the pool may be
+ * * -EINVAL: @name is NULL or empty; or the pool's device is below @dev, so
+ *   that it can't be a supplier: use buddy_pool_get() and a notifier
+ * * -ENOMEM: out of kernel memory
+ */
+struct buddy_pool *devm_buddy_pool_get(struct device *dev, const char *name);
+
+/**
  * buddy_pool_put() - drop a reference
- * @pool: the pool, or NULL
+ * @pool: the pool; NULL and ERR_PTR() do nothing
  *
  * With the last one the range is released. Blocks that are still allocated
- * then are reported in the kernel log and gone.
+ * then are reported in the kernel log and gone. A pool that is no more is
+ * refused.
  *
  * Context: Process context. May sleep.
  */
 void buddy_pool_put(struct buddy_pool *pool);
+
+/**
+ * buddy_pool_register_notifier() - be told before a pool goes away
+ * @pool: the pool, with a reference of the caller's that outlives the notifier
+ * @notifier: called once, with BUDDY_POOL_GOING and the pool
+ *
+ * When it is called, no new requests are granted any more, and the range is
+ * still there; when it returns, the range may not be. So it makes sure that
+ * nothing uses its blocks any more. It may free them, and call all functions
+ * but register, unregister and destroy; it should leave the reference to where
+ * it unregisters.
+ *
+ * It is called in process context, with the lock of the pool's device held if
+ * that is what goes, and may sleep. It must not wait for anything that waits for
+ * buddy_pool_unregister_notifier(), and thus not unbind a driver that calls that.
+ *
+ * Context: Process context. May sleep.
+ * Return:
+ * * 0
+ * * -ENODEV: the pool is going or gone; the notifier is not called
+ * * -EEXIST: it is registered already
+ * * -EINVAL: @pool is none
+ * * -EDEADLK: called by a notifier of the pool
+ */
+int buddy_pool_register_notifier(struct buddy_pool *pool, struct notifier_block *notifier);
+
+/**
+ * buddy_pool_unregister_notifier() - need not be told any more
+ * @pool: the pool
+ * @notifier: as it was registered
+ *
+ * Waits for a call of a notifier that is under way; when this returns, @notifier
+ * is not running, and will not be. Needed after it was called, too.
+ *
+ * Context: Process context. May sleep.
+ * Return:
+ * * 0
+ * * -ENOENT: it is not registered
+ * * -EINVAL: @pool is none
+ * * -EDEADLK: called by a notifier of the pool
+ */
+int buddy_pool_unregister_notifier(struct buddy_pool *pool, struct notifier_block *notifier);
 
 /**
  * buddy_pool_alloc() - get a block
@@ -217,7 +368,8 @@ void buddy_pool_put(struct buddy_pool *pool);
  *	Takes and releases a spinlock with interrupts disabled.
  * Return:
  * * 0
- * * -EINVAL: a value in @request that can never be right; see @result->reason
+ * * -EINVAL: a value in @request that can never be right; see @result->reason.
+ *   Or @pool is none; the reason is BUDDY_POOL_REASON_GONE then
  * * -ENOSPC: nothing free satisfies it now
  * * -ENODEV: the device behind the pool went away
  */
@@ -225,25 +377,61 @@ int buddy_pool_alloc(struct buddy_pool *pool, const struct buddy_pool_request *r
 		     struct buddy_pool_result *result);
 
 /**
+ * devm_buddy_pool_alloc() - get a block that goes with a driver's binding
+ * @dev: the device that the calling driver is bound to
+ * @pool: the pool; it stays for as long as the block does
+ * @request: as for buddy_pool_alloc()
+ * @result: likewise
+ *
+ * The block is freed when @dev is unbound, after its driver's remove(); by then
+ * the device must not use it any more. To free it earlier takes
+ * devm_buddy_pool_free().
+ *
+ * Context: Process context. May sleep.
+ * Return: as buddy_pool_alloc(), or
+ * * -ENOMEM: out of kernel memory
+ */
+int devm_buddy_pool_alloc(struct device *dev, struct buddy_pool *pool,
+			  const struct buddy_pool_request *request,
+			  struct buddy_pool_result *result);
+
+/**
  * buddy_pool_free() - give a block back
  * @pool: the pool it came from
  * @address: its address
  * @reason: if not NULL, set to why it was refused
+ *
+ * Cannot fail for a block that is the caller's, also after the device behind the
+ * pool went away. It knows nothing of mappings that the caller has made of the
+ * block: they stay usable, and show what the next owner writes, so unmap first.
  *
  * Context: Any context but NMI. Takes and releases a spinlock with interrupts
  *	disabled.
  * Return:
  * * 0
  * * -ERANGE: outside the pool
- * * -EINVAL: inside a block, not at its start
+ * * -EINVAL: inside a block, not at its start; or @pool is none
  * * -ENOENT: no live block there: freed already, or a reserved range
  */
 int buddy_pool_free(struct buddy_pool *pool, u64 address, enum buddy_pool_reason *reason);
 
 /**
+ * devm_buddy_pool_free() - free a block of devm_buddy_pool_alloc() early
+ * @dev: as it was allocated for
+ * @pool: the pool it came from
+ * @address: its address
+ *
+ * Context: Process context. May sleep.
+ * Return:
+ * * 0
+ * * -ENOENT: @dev has no such block
+ */
+int devm_buddy_pool_free(struct device *dev, struct buddy_pool *pool, u64 address);
+
+/**
  * buddy_pool_usage() - take a snapshot of the statistics
  * @pool: the pool
- * @usage: filled
+ * @usage: filled; all 0 if @pool is none
  *
  * Context: Any context but NMI. Takes and releases a spinlock with interrupts
  *	disabled.
@@ -264,8 +452,36 @@ void buddy_pool_usage(struct buddy_pool *pool, struct buddy_pool_usage *usage);
  * * BUDDY_POOL_STATE_USED: in an allocated block
  * * BUDDY_POOL_STATE_RESERVED: in a reserved range
  * * -ERANGE: outside the pool
+ * * -EINVAL: @pool is none
  */
 int buddy_pool_query(struct buddy_pool *pool, u64 address, u64 *start, u64 *size);
+
+/**
+ * buddy_pool_next() - go on to the next piece of a pool
+ * @pool: the pool
+ * @walk: the piece before, and set to the next. All 0 for the first one; or
+ *	@walk->start an address and @walk->size 0 for the first one that starts
+ *	there or behind, or the rest of the free run there
+ *
+ *	struct buddy_pool_walk walk = { };
+ *
+ *	while (buddy_pool_next(pool, &walk))
+ *		...
+ *
+ * Pieces are allocated blocks, reserved ranges, and free runs: what is free
+ * between two of the others, however many blocks that is. A run ends where a
+ * shard does.
+ *
+ * No lock is held between two calls, so the caller may sleep, free the piece, or
+ * keep @walk for as long as it likes. Pieces come in order and never overlap.
+ * A block that is there all the while is met exactly once; one that comes or
+ * goes meanwhile may be missed.
+ *
+ * Context: Any context but NMI. Takes and releases a spinlock with interrupts
+ *	disabled, for no longer than buddy_pool_query() for each order.
+ * Return: whether there is one; if not, @walk is as it was.
+ */
+bool buddy_pool_next(struct buddy_pool *pool, struct buddy_pool_walk *walk);
 
 /**
  * buddy_pool_reserve() - withdraw a range, so that it is never handed out
@@ -278,7 +494,7 @@ int buddy_pool_query(struct buddy_pool *pool, u64 address, u64 *start, u64 *size
  * Context: Process context. May sleep.
  * Return:
  * * 0
- * * -EINVAL: @address or @size is misaligned, or @size is 0
+ * * -EINVAL: @address or @size is misaligned, or @size is 0; or @pool is none
  * * -ERANGE: not all of it is in the pool
  * * -EBUSY: not all of it is free
  * * -ENOMEM: out of kernel memory
@@ -295,6 +511,7 @@ int buddy_pool_reserve(struct buddy_pool *pool, u64 address, u64 size);
  * Return:
  * * 0
  * * -ENOENT: no range was reserved with just these values
+ * * -EINVAL: @pool is none
  */
 int buddy_pool_unreserve(struct buddy_pool *pool, u64 address, u64 size);
 

@@ -448,6 +448,21 @@ int buddy_shard_query(struct buddy_shard *shard, u64 address, u64 *start, u64 *s
 						      BUDDY_POOL_STATE_USED;
 }
 
+u64 buddy_shard_free_run(struct buddy_shard *shard, u64 address)
+{
+	u64 index = address_to_index(shard, address);
+	struct buddy_core_extent extent;
+	struct buddy_core *core;
+	u64 next = index;
+
+	guard(spinlock_irqsave)(&shard->lock);
+	core = flushed(shard);
+	/* A run is no more than two maximal free blocks of each order. */
+	while (!buddy_core_query(core, next, &extent) && extent.kind == BUDDY_CORE_FREE)
+		next = extent.start + extent.nr;
+	return next == index ? 0 : index_to_address(shard, next) - address;
+}
+
 static void add_core_counters(struct buddy_pool_usage *usage, const struct buddy_core *core)
 {
 	struct buddy_core_stats stats;

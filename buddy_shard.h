@@ -82,6 +82,9 @@ int buddy_shard_reserve(struct buddy_shard *shard, u64 address, u64 size);
 int buddy_shard_unreserve(struct buddy_shard *shard, u64 address, u64 size);
 int buddy_shard_query(struct buddy_shard *shard, u64 address, u64 *start, u64 *size);
 
+/* The free bytes from @address, which is in the shard, up to a block or its end */
+u64 buddy_shard_free_run(struct buddy_shard *shard, u64 address);
+
 /* Adds the shard's share to @usage, which begins with zeros. */
 void buddy_shard_add_usage(struct buddy_shard *shard, struct buddy_pool_usage *usage);
 

@@ -269,3 +269,4 @@ module_exit(bench_exit);
 
 MODULE_DESCRIPTION("Benchmarks of buddy_pool, gpu_buddy and gen_pool");
 MODULE_LICENSE("GPL");
+MODULE_INFO(import_ns, BUDDY_POOL_NAMESPACE);

@@ -146,22 +146,14 @@ static inline void check_placement(struct kunit *test, int line, u64 where,
 static inline u64 free_everything(struct kunit *test)
 {
 	const struct fixture *fx = fixture(test);
-	u64 offset = 0, nr = 0;
-	u64 start, size;
-	int state;
+	struct buddy_pool_walk walk = { };
+	u64 nr = 0;
 
-	while (offset < fx->fresh.size) {
-		state = buddy_pool_query(fx->pool, fx->config.base + offset, &start, &size);
-		if (state < 0 || !size || start - fx->config.base + size <= offset) {
-			KUNIT_FAIL(test, "query(base + %#llx) = %d: %#llx, %#llx bytes", offset,
-				   state, start, size);
-			return nr;
-		}
-		if (state == BUDDY_POOL_STATE_USED) {
-			KUNIT_EXPECT_EQ(test, release(test, start), 0);
+	while (buddy_pool_next(fx->pool, &walk)) {
+		if (walk.state == BUDDY_POOL_STATE_USED) {
+			KUNIT_EXPECT_EQ(test, release(test, walk.start), 0);
 			nr++;
 		}
-		offset = start - fx->config.base + size;
 	}
 	return nr;
 }

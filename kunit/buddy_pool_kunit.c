@@ -88,7 +88,7 @@ static void describe_creation(const struct creation *creation, char *text)
 
 KUNIT_ARRAY_PARAM(creation, creations, describe_creation);
 
-static void create_applies_rules(struct kunit *test)
+static void M01_create_applies_rules(struct kunit *test)
 {
 	const struct creation *creation = test->param_value;
 	struct buddy_pool *pool = buddy_pool_create(&creation->config);
@@ -168,7 +168,7 @@ static void create_refuses_taken_name(struct kunit *test)
 	buddy_pool_put(other);
 }
 
-static void put_of_null_does_nothing(struct kunit *test)
+static void M05_put_of_null_does_nothing(struct kunit *test)
 {
 	buddy_pool_put(NULL);
 }
@@ -223,17 +223,18 @@ static void alloc_grants_power_of_two_if_asked(struct kunit *test)
 	expect_whole(test);
 }
 
-static void alloc_refuses_sizes_outside_limits(struct kunit *test)
+static void M19_alloc_refuses_sizes_outside_limits(struct kunit *test)
 {
 	create(test, .size = SZ_64K, .min_block = SZ_4K, .min_alloc = 100, .max_alloc = 20000);
 	expect_refusal(test, UNDERSIZE, .size = 0);
 	expect_refusal(test, UNDERSIZE, .size = 99);
 	/* The block would have room for it. */
 	expect_refusal(test, OVERSIZE, .size = 20001);
+	expect_refusal(test, OVERSIZE, .size = BIT_ULL(63));
 	expect_refusal(test, OVERSIZE, .size = U64_MAX);
 	expect_refusal(test, OVERSIZE, .size = U64_MAX, .flags = BUDDY_POOL_ALLOC_POW2);
 	KUNIT_EXPECT_EQ(test, look(test)->undersize, 2);
-	KUNIT_EXPECT_EQ(test, look(test)->oversize, 3);
+	KUNIT_EXPECT_EQ(test, look(test)->oversize, 4);
 	KUNIT_EXPECT_EQ(test, look(test)->allocs, 0);
 	KUNIT_EXPECT_EQ(test, alloc(test, .size = 100), 0);
 	KUNIT_EXPECT_EQ(test, alloc(test, .size = 20000), 0);
@@ -404,7 +405,7 @@ static void alloc_fixed_refuses_bad_places(struct kunit *test)
 	expect_at(test, SZ_1M + SZ_4K, .size = SZ_8K, .start = SZ_1M + SZ_4K, .flags = fixed);
 }
 
-static void alloc_refuses_unknown_flags(struct kunit *test)
+static void M18_alloc_refuses_unknown_flags(struct kunit *test)
 {
 	const u32 known = BUDDY_POOL_ALLOC_TOP_DOWN | BUDDY_POOL_ALLOC_FIXED |
 			  BUDDY_POOL_ALLOC_POW2 | BUDDY_POOL_MAY_SLEEP |
@@ -491,7 +492,7 @@ static const struct bad_free bad_frees[] = {
 };
 
 /* The pool has 100 bytes more than whole blocks, and 12 KiB taken at its base. */
-static void free_refuses_with_reason(struct kunit *test)
+static void M08_free_refuses_with_reason(struct kunit *test)
 {
 	const u64 base = 0x123000030;
 	enum buddy_pool_reason why;
@@ -514,7 +515,7 @@ static void free_refuses_with_reason(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, look(test)->frees, 0);
 }
 
-static void free_refuses_second_time(struct kunit *test)
+static void M09_free_refuses_second_time(struct kunit *test)
 {
 	enum buddy_pool_reason why = BUDDY_POOL_REASON_FLAGS;
 
@@ -1127,16 +1128,16 @@ static void random_operations_match_model(struct kunit *test)
 }
 
 static struct kunit_case pool_cases[] = {
-	KUNIT_CASE_PARAM(create_applies_rules, creation_gen_params),
+	KUNIT_CASE_PARAM(M01_create_applies_rules, creation_gen_params),
 	KUNIT_CASE(create_checks_name),
 	KUNIT_CASE(get_finds_pool_until_last_put),
 	KUNIT_CASE(get_does_not_find_others),
 	KUNIT_CASE(create_refuses_taken_name),
-	KUNIT_CASE(put_of_null_does_nothing),
+	KUNIT_CASE(M05_put_of_null_does_nothing),
 	KUNIT_CASE(create_tells_min_block_that_would_do),
 	KUNIT_CASE(alloc_grants_whole_min_blocks),
 	KUNIT_CASE(alloc_grants_power_of_two_if_asked),
-	KUNIT_CASE(alloc_refuses_sizes_outside_limits),
+	KUNIT_CASE(M19_alloc_refuses_sizes_outside_limits),
 	KUNIT_CASE(alloc_refuses_power_of_two_beyond_the_pool),
 	KUNIT_CASE(block_size_is_power_of_two_or_nothing),
 	KUNIT_CASE(alloc_aligns_naturally_by_default),
@@ -1148,11 +1149,11 @@ static struct kunit_case pool_cases[] = {
 	KUNIT_CASE(alloc_uses_whole_blocks_of_window_only),
 	KUNIT_CASE(alloc_up_to_the_last_byte_of_all),
 	KUNIT_CASE(alloc_fixed_refuses_bad_places),
-	KUNIT_CASE(alloc_refuses_unknown_flags),
+	KUNIT_CASE(M18_alloc_refuses_unknown_flags),
 	KUNIT_CASE(no_space_is_explained),
 	KUNIT_CASE(may_sleep_searches_to_the_end),
-	KUNIT_CASE(free_refuses_with_reason),
-	KUNIT_CASE(free_refuses_second_time),
+	KUNIT_CASE(M08_free_refuses_with_reason),
+	KUNIT_CASE(M09_free_refuses_second_time),
 	KUNIT_CASE(query_tells_extent_around_any_address),
 	KUNIT_CASE(usage_counts_bytes),
 	KUNIT_CASE(vector_a_answers),
@@ -1195,3 +1196,4 @@ kunit_test_suite(pool_suite);
 
 MODULE_DESCRIPTION("KUnit tests of the buddy_pool API");
 MODULE_LICENSE("GPL");
+MODULE_INFO(import_ns, BUDDY_POOL_NAMESPACE);

@@ -997,3 +997,4 @@ kunit_test_suite(scenario_suite);
 
 MODULE_DESCRIPTION("KUnit tests of the scenarios that buddy allocators must meet");
 MODULE_LICENSE("GPL");
+MODULE_INFO(import_ns, BUDDY_POOL_NAMESPACE);

@@ -548,3 +548,4 @@ kunit_test_suite(thread_suite);
 
 MODULE_DESCRIPTION("KUnit tests of concurrent use of a buddy_pool");
 MODULE_LICENSE("GPL");
+MODULE_INFO(import_ns, BUDDY_POOL_NAMESPACE);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A driver to copy from: it takes the buffer that its device works on from a
- * named pool when it is bound to a device, and gives it back when it lets go.
+ * named pool when it is bound to a device, and has it until it is unbound. If
+ * there is no such pool yet, the driver core tries again later.
  *
  *	insmod buddy-pool.ko base=0x30000000 size=64M name=ddr
  *	insmod buddy_client.ko pool=ddr size=1048576
@@ -12,6 +13,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/err.h>
 #include <linux/module.h>
 #include <linux/pci.h>
 
@@ -25,11 +27,6 @@ static ulong size = 1UL << 20;
 module_param(size, ulong, 0444);
 MODULE_PARM_DESC(size, "Bytes of buffer for each device (1 MiB)");
 
-struct buddy_client {
-	struct buddy_pool *pool;
-	struct buddy_pool_result buffer;
-};
-
 static int buddy_client_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	struct buddy_pool_request request = {
@@ -37,34 +34,28 @@ static int buddy_client_probe(struct pci_dev *pdev, const struct pci_device_id *
 		/* probe() may sleep, so let the pool search to the end. */
 		.flags = BUDDY_POOL_MAY_SLEEP,
 	};
-	struct buddy_client *client;
+	struct buddy_pool_result buffer;
+	struct buddy_pool *from;
 	int err;
 
-	client = devm_kzalloc(&pdev->dev, sizeof(*client), GFP_KERNEL);
-	if (!client)
-		return -ENOMEM;
-	client->pool = buddy_pool_get(pool);
-	if (!client->pool)
-		return dev_err_probe(&pdev->dev, -ENOENT, "there is no pool %s\n", pool);
-	err = buddy_pool_alloc(client->pool, &request, &client->buffer);
-	if (err) {
-		dev_err(&pdev->dev, "no buffer of %lu bytes: reason %d\n", size,
-			client->buffer.reason);
-		buddy_pool_put(client->pool);
-		return err;
-	}
-	pci_set_drvdata(pdev, client);
-	dev_info(&pdev->dev, "has a buffer of %llu bytes from %s\n", client->buffer.size, pool);
+	from = devm_buddy_pool_get(&pdev->dev, pool);
+	if (IS_ERR(from))
+		return dev_err_probe(&pdev->dev, PTR_ERR(from), "no pool %s\n", pool);
+	err = devm_buddy_pool_alloc(&pdev->dev, from, &request, &buffer);
+	if (err)
+		return dev_err_probe(&pdev->dev, err, "no buffer of %lu bytes: reason %d\n", size,
+				     buffer.reason);
+	dev_info(&pdev->dev, "has a buffer of %llu bytes from %s\n", buffer.size, pool);
 	return 0;
 }
 
+/*
+ * Also called before the pool's own device goes. After this the buffer and the
+ * pool are given back, so the device must not use the buffer any more.
+ */
 static void buddy_client_remove(struct pci_dev *pdev)
 {
-	struct buddy_client *client = pci_get_drvdata(pdev);
-
-	/* By now the device must not use the buffer any more. */
-	buddy_pool_free(client->pool, client->buffer.address, NULL);
-	buddy_pool_put(client->pool);
+	dev_info(&pdev->dev, "lets go of its buffer\n");
 }
 
 static const struct pci_device_id buddy_client_ids[] = {
@@ -82,4 +73,5 @@ static struct pci_driver buddy_client_driver = {
 module_pci_driver(buddy_client_driver);
 
 MODULE_LICENSE("GPL");
+MODULE_INFO(import_ns, BUDDY_POOL_NAMESPACE);
 MODULE_DESCRIPTION("Example of a driver that takes memory from a buddy_pool");
