@@ -36,4 +36,14 @@ static inline int bp_pci_set_driver_override(struct pci_dev *pdev, const char *d
 #endif
 }
 
+/*
+ * The gaps that allocate_resource() asks its caller's function about: the aligned
+ * one, and between 6.12 and 7.3 the whole one came, too.
+ */
+#ifdef BP_HAVE_ALIGNF_EMPTY
+#define BP_ALIGNF_GAPS const struct resource *gap, const struct resource *whole_gap
+#else
+#define BP_ALIGNF_GAPS const struct resource *gap
+#endif
+
 #endif

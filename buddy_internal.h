@@ -33,6 +33,7 @@ struct vm_area_struct;
  * @cache: enum buddy_pool_cache of all mappings
  * @start: first physical address
  * @size: bytes
+ * @label: of the claim, in /proc/iomem
  * @resource: the claim on a physical range
  * @pdev: the device, with a reference, enabled for us
  * @bar: the claimed BAR of @pdev
@@ -44,6 +45,7 @@ struct buddy_range {
 	unsigned int cache;
 	u64 start;
 	u64 size;
+	char label[sizeof("buddy_pool ") + BUDDY_POOL_NAME_LEN];
 	struct resource *resource;
 	struct pci_dev *pdev;
 	int bar;
@@ -82,6 +84,28 @@ static inline const char *buddy_range_describe(const struct buddy_range *range, 
 	return "";
 }
 #endif
+
+#define BUDDY_IOMEM_NAME_LEN 48
+
+/**
+ * struct buddy_iomem - what the kernel has at some addresses
+ * @owner: name of the first resource that a claim on them conflicts with, or ""
+ * @start: its first address
+ * @last: its last address
+ * @busy: whether it is somebody's claim. If not, it has only part of the addresses
+ * @parent: name of the innermost resource with room for the claim, or ""
+ * @around: the same, to be compared and not looked into, since it may be gone
+ */
+struct buddy_iomem {
+	char owner[BUDDY_IOMEM_NAME_LEN];
+	u64 start;
+	u64 last;
+	bool busy;
+	char parent[BUDDY_IOMEM_NAME_LEN];
+	const void *around;
+};
+
+void buddy_iomem_look(struct buddy_iomem *found, u64 start, u64 last, const struct resource *own);
 
 /* Constants of a pool, for the node */
 struct buddy_pool_limits {

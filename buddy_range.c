@@ -60,77 +60,109 @@ static int check_numbers(const struct buddy_pool_config *config, u64 *last)
 	return 0;
 }
 
-/* The device whose BAR @resource is, with a reference, or NULL */
+/* The device that @resource is a BAR or ROM of, with a reference, or NULL */
 static struct pci_dev *device_of(const struct resource *resource, int *bar)
 {
 	struct pci_dev *pdev = NULL;
 
 	for_each_pci_dev(pdev) {
-		for (*bar = 0; *bar < PCI_STD_NUM_BARS; ++*bar)
+		for (*bar = 0; *bar < PCI_BRIDGE_RESOURCES; ++*bar)
 			if (&pdev->resource[*bar] == resource)
 				return pdev;
 	}
 	return NULL;
 }
 
-static int note_conflict(struct resource *found, void *arg)
+static int note_part(struct resource *part, void *arg)
 {
-	struct resource *conflict = arg;
+	struct resource *found = arg;
 
-	conflict->start = found->start;
-	conflict->end = found->end;
+	found->start = part->start;
+	found->end = part->end;
 	return 1;
 }
 
-static void report_conflict(const struct buddy_pool_config *config, u64 last)
+static int check_ram(const struct buddy_pool_config *config, u64 last)
 {
-	struct resource conflict = { .start = config->base, .end = last };
+	struct resource part = { .start = config->base, .end = last };
 
-	walk_iomem_res_desc(IORES_DESC_NONE, IORESOURCE_MEM | IORESOURCE_BUSY, config->base, last,
-			    &conflict, note_conflict);
-	pr_err("%s: [mem %#llx-%#llx] is in use: see %pa-%pa in /proc/iomem\n",
-	       range_name(config), config->base, last, &conflict.start, &conflict.end);
+	if (region_intersects(config->base, config->size, IORESOURCE_SYSTEM_RAM, IORES_DESC_NONE) ==
+	    REGION_DISJOINT)
+		return 0;
+	walk_iomem_res_desc(IORES_DESC_NONE, IORESOURCE_SYSTEM_RAM, config->base, last, &part,
+			    note_part);
+	pr_err("%s: [mem %#llx-%#llx] is in use: %#llx-%#llx is System RAM: reserve it with memmap= first\n",
+	       range_name(config), config->base, last, (u64)part.start, (u64)part.end);
+	return -EBUSY;
+}
+
+/* Why a claim failed. @what is claimed: "[mem 0x...]" or "BAR ..." */
+static void report_conflict(const struct buddy_pool_config *config, const char *what, u64 start,
+			    u64 last)
+{
+	struct buddy_iomem found;
+
+	buddy_iomem_look(&found, start, last, NULL);
+	if (!found.owner[0])
+		pr_err("%s: %s was in use until just now\n", range_name(config), what);
+	else if (!found.busy)
+		pr_err("%s: %s is partly inside and partly outside of %#llx-%#llx, %s\n",
+		       range_name(config), what, found.start, found.last, found.owner);
+	else
+		pr_err("%s: %s is in use: %#llx-%#llx belongs to %s%s%s\n", range_name(config),
+		       what, found.start, found.last, found.owner, found.parent[0] ? " in " : "",
+		       found.parent);
 }
 
 /* A BAR can be claimed by address, too, as long as no driver has; refuse that. */
-static int check_parent(const struct buddy_pool_config *config, const struct resource *parent)
+static int check_parent(const struct buddy_pool_config *config, u64 last,
+			const struct resource *own)
 {
+	struct buddy_iomem found;
 	struct pci_dev *pdev;
 	int bar;
 
-	if (!parent)
-		return 0;
-	pdev = device_of(parent, &bar);
+	buddy_iomem_look(&found, config->base, last, own);
+	pdev = found.around ? device_of(found.around, &bar) : NULL;
 	if (!pdev)
 		return 0;
-	pr_err("%s: base %#llx is in BAR %d of %s: use pci=%s bar=%d\n", range_name(config),
-	       config->base, bar, pci_name(pdev), pci_name(pdev), bar);
+	if (bar < PCI_STD_NUM_BARS)
+		pr_err("%s: base %#llx is in BAR %d of %s: use pci=%s bar=%d\n", range_name(config),
+		       config->base, bar, pci_name(pdev), pci_name(pdev), bar);
+	else
+		pr_err("%s: base %#llx is in the ROM or a virtual function's BAR of %s\n",
+		       range_name(config), config->base, pci_name(pdev));
 	pci_dev_put(pdev);
 	return -EBUSY;
 }
 
+static void set_label(struct buddy_range *range, const struct buddy_pool_config *config)
+{
+	scnprintf(range->label, sizeof(range->label), "buddy_pool%s%s", config->name ? " " : "",
+		  config->name ?: "");
+}
+
+/* Exclusive: closed to /dev/mem even if the kernel's configuration is less strict */
 static int claim_phys(struct buddy_range *range, const struct buddy_pool_config *config)
 {
+	char what[64];
 	u64 last;
 	int err;
 
-	err = check_numbers(config, &last);
+	err = check_numbers(config, &last) ?: check_ram(config, last);
 	if (err)
 		return err;
-	if (region_intersects(config->base, config->size, IORESOURCE_SYSTEM_RAM,
-			      IORES_DESC_NONE) != REGION_DISJOINT) {
-		pr_err("%s: [mem %#llx-%#llx] is System RAM: reserve it with memmap= first\n",
-		       range_name(config), config->base, last);
-		return -EBUSY;
-	}
-	range->resource = request_mem_region(config->base, config->size, KBUILD_MODNAME);
+	set_label(range, config);
+	range->resource = request_mem_region_exclusive(config->base, config->size, range->label);
 	if (!range->resource) {
-		report_conflict(config, last);
+		scnprintf(what, sizeof(what), "[mem %#llx-%#llx]", config->base, last);
+		report_conflict(config, what, config->base, last);
 		return -EBUSY;
 	}
-	err = check_parent(config, range->resource->parent);
+	err = check_parent(config, last, range->resource);
 	if (err) {
 		release_mem_region(config->base, config->size);
+		range->resource = NULL;
 		return err;
 	}
 	range->backing = BUDDY_POOL_BACKING_PHYS;
@@ -170,6 +202,7 @@ static int check_bar(const struct buddy_pool_config *config)
 static int claim_bar(struct buddy_range *range, const struct buddy_pool_config *config)
 {
 	struct pci_dev *pdev = config->pdev;
+	char what[64];
 	int err;
 
 	err = check_bar(config);
@@ -180,9 +213,11 @@ static int claim_bar(struct buddy_range *range, const struct buddy_pool_config *
 		pr_err("%s: %s can't be enabled: %d\n", range_name(config), pci_name(pdev), err);
 		return err;
 	}
-	if (pci_request_region(pdev, config->bar, KBUILD_MODNAME)) {
-		pr_err("%s: BAR %d of %s is in use, see /proc/iomem\n", range_name(config),
-		       config->bar, pci_name(pdev));
+	set_label(range, config);
+	if (pci_request_selected_regions_exclusive(pdev, 1 << config->bar, range->label)) {
+		scnprintf(what, sizeof(what), "BAR %d of %s", config->bar, pci_name(pdev));
+		report_conflict(config, what, pci_resource_start(pdev, config->bar),
+				pci_resource_end(pdev, config->bar));
 		pci_disable_device(pdev);
 		return -EBUSY;
 	}
@@ -275,12 +310,14 @@ void buddy_range_set_prot(const struct buddy_range *range, struct vm_area_struct
 const char *buddy_range_describe(const struct buddy_range *range, char *text, size_t size)
 {
 	u64 last = range->start + range->size - 1;
-	const struct resource *parent = range->resource ? range->resource->parent : NULL;
+	struct buddy_iomem found;
 
-	if (range->pdev)
+	if (range->pdev) {
 		scnprintf(text, size, "of %s BAR %d", pci_name(range->pdev), range->bar);
-	else
-		scnprintf(text, size, "at [mem %#llx-%#llx] (%s)", range->start, last,
-			  parent && parent->name ? parent->name : "unclaimed");
+		return text;
+	}
+	buddy_iomem_look(&found, range->start, last, range->resource);
+	scnprintf(text, size, "at [mem %#llx-%#llx] (%s)", range->start, last,
+		  found.parent[0] ? found.parent : "unclaimed");
 	return text;
 }

@@ -57,7 +57,7 @@ check_log "one log line for the BAR" \
 	"buddy_pool: pool1: 64\\.0 MiB of $IVSHMEM BAR 2, min block 4\\.00 KiB, wc\$"
 check "the node is for root only" [ "$(stat -c %F:%a /dev/buddy_pool/pool0)" = "character special file:600" ]
 check "there are two nodes" [ "$(echo /dev/buddy_pool/*)" = "/dev/buddy_pool/pool0 /dev/buddy_pool/pool1" ]
-check "the claim of the range is in /proc/iomem" grep -q '30000000-33ffffff : buddy_pool' /proc/iomem
+check "the claim of the range is in /proc/iomem" grep -q '30000000-33ffffff : buddy_pool pool0$' /proc/iomem
 check "A34 the whole range is usable" all_usable pool0 $((64 << 20))
 check "A34 the whole BAR is usable" all_usable pool1 $((64 << 20))
 check_fails "A37 a second insmod is refused" load base=0x30000000 size=64M

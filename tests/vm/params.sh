@@ -108,25 +108,35 @@ check "A13 ends beyond them" refused EINVAL 'beyond the last physical address' \
 	$R size=0x10000000000000
 check "A26 base=0" refused EINVAL 'first MiB' base=0 size=64K
 
-check "A15 inside System RAM" refused EBUSY 'is System RAM' base=0x10000000 size=1M
+check "A15 inside System RAM" refused EBUSY \
+	'in use: 0x10000000-0x100fffff is System RAM: reserve it' base=0x10000000 size=1M
 check "A17 RAM in the middle" refused EBUSY 'is System RAM' base=0x2ff00000 size=66M
-check "A17 RAM at the start" refused EBUSY 'is System RAM' base=0x2ffff000 size=8K
-check "A17 RAM at the end" refused EBUSY 'is System RAM' base=0x33fff000 size=8K
+check "A17 RAM at the start" refused EBUSY ': 0x2ffff000-0x2fffffff is System RAM' \
+	base=0x2ffff000 size=8K
+check "A17 RAM at the end" refused EBUSY ': 0x34000000-0x34000fff is System RAM' \
+	base=0x33fff000 size=8K
 over A18 'Kernel code' 'is System RAM'
 over A18 'Kernel data' 'is System RAM'
-over A19 'HPET 0' 'in use'
-over A19 'IOAPIC 0' 'in use'
-over A19 'Local APIC' 'in use'
-over A19 'PCI MMCONFIG 0000 .*' 'in use'
-over A21 'ACPI Tables' 'in use'
-over A21 'ACPI Non-volatile Storage' 'in use'
-over A22 'ahci' 'in use'
+over A19 'HPET 0' 'partly outside of 0xfed00000-0xfed003ff, HPET 0'
+over A19 'IOAPIC 0' 'belongs to IOAPIC 0'
+over A19 'Local APIC' 'belongs to Local APIC'
+over A19 'PCI MMCONFIG 0000 .*' 'belongs to PCI MMCONFIG 0000 '
+over A21 'ACPI Tables' 'belongs to ACPI Tables'
+over A21 'ACPI Non-volatile Storage' 'belongs to ACPI Non-volatile Storage'
+over A22 'ahci' "belongs to ahci in $AHCI"
 over A23 "$IVSHMEM" "use pci=$IVSHMEM bar="
+check "A24 across the border of a firmware range" refused EBUSY \
+	'partly inside and partly outside of 0xfed1c000-0x[0-9a-f]*, Reserved' \
+	base=0xfed1b000 size=8K
 
-check "A33 identical" refused EBUSY 'in use' $R,0x30000000 size=64M,64M
-check "A33 nested" refused EBUSY 'in use' $R,0x31000000 size=64M,1M
-check "A33 overlapping by a page" refused EBUSY 'in use' $R,0x30fff000 size=16M,16M
-check "A33 a BAR twice" refused EBUSY 'in use' pci=$IVSHMEM,$IVSHMEM bar=2,2
+check "A33 identical" refused EBUSY 'belongs to buddy_pool pool0 in Reserved' \
+	$R,0x30000000 size=64M,64M
+check "A33 nested" refused EBUSY 'belongs to buddy_pool low' \
+	$R,0x31000000 size=64M,1M name=low,high
+check "A33 overlapping by a page" refused EBUSY ': 0x30000000-0x30ffffff belongs to' \
+	$R,0x30fff000 size=16M,16M
+check "A33 a BAR twice" refused EBUSY "belongs to buddy_pool pool0 in $IVSHMEM" \
+	pci=$IVSHMEM,$IVSHMEM bar=2,2
 
 for block in 0 1 2048 4095 4097 3M 0x8000000000000001; do
 	check "A31 min_block=$block" refused EINVAL 'power of two' $R size=64M min_block=$block

@@ -54,7 +54,7 @@ bind() {
 }
 
 claimed() {
-	grep -q 'buddy_pool$' /proc/iomem
+	grep -q ' : buddy_pool ' /proc/iomem
 }
 
 echo 0 >/proc/sys/debug/exception-trace
