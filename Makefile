@@ -43,6 +43,10 @@ check: ## run all checkers: style, sparse, kernel-doc, shellcheck
 	@scripts/deps build check
 	@scripts/check
 
+gate: ## plant faults, and see that the tests in a guest notice
+	@scripts/deps build tools vm
+	@scripts/gate
+
 test: ## everything that CI runs; ends with 'N passed, N failed'
 	@scripts/test
 
@@ -51,4 +55,5 @@ clean: ## remove what was built here; the cache stays
 	if [ -e tools/Makefile ]; then $(MAKE) -C tools clean; fi
 	if [ -e tests/host/Makefile ]; then $(MAKE) -C tests/host clean; fi
 
-.PHONY: help modules modules_install tools host-test kunit vmtest rows demo bench check test clean
+.PHONY: help modules modules_install tools host-test kunit vmtest rows demo bench check \
+	gate test clean

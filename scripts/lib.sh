@@ -12,6 +12,7 @@ PROG=scripts/$(basename "$0")
 SPLAT='Kernel panic|BUG:|WARNING:|KASAN|KCSAN|UBSAN|KFENCE|possible (circular|recursive)'
 SPLAT+='|inconsistent lock|sleeping function|scheduling while atomic|rcu.*stall'
 SPLAT+='|hung task|Call Trace|refcount_t|list_(add|del) corruption|Bad page'
+SPLAT+='|list_add double add|kernel BUG at|Oops|ODEBUG'
 SPLAT+='|x86/PAT:.*map pfn expected|leaked'
 
 # depmod and modprobe are there, and not in everybody's path.
