@@ -223,7 +223,9 @@ struct buddy_pool_order_stats {
  * @held: out: bytes in blocks that were freed but are still mapped
  * @reserved: out: bytes withdrawn
  * @peak: out: greatest used + held so far
- * @largest: out: bytes in the longest free run; see struct buddy_pool_alloc
+ * @largest: out: bytes in the longest free run. If there are very many pieces not
+ *	all are looked at; then it is a run that exists, and the longest is less
+ *	than four times as long
  * @nr_blocks: out: blocks that are used or held
  * @allocs: out: requests that were within the limits, granted or not
  * @frees: out: blocks given back
