@@ -74,19 +74,17 @@
 #define buddy_core_visit() do { } while (0)
 #endif
 
-struct buddy_leaf {
-	u64 used;
-	u64 head;
-};
-
 /* log2 of a node's size in words, by level; rounded up from 6 * level + 1 */
 static const u8 node_shift[BUDDY_CORE_LEVELS] = { 1, 3, 4, 5, 5, 5, 6 };
 
-/* Positions in a word that are aligned to an order, by order */
-static const u64 aligned_positions[7] = {
-	0xffffffffffffffffULL, 0x5555555555555555ULL, 0x1111111111111111ULL,
-	0x0101010101010101ULL, 0x0001000100010001ULL, 0x0000000100000001ULL,
-	0x0000000000000001ULL,
+/* The first 2^r positions of a word, by r */
+static const u64 first_block[7] = { 0x1, 0x3, 0xf, 0xff, 0xffff, 0xffffffff, ~0ULL };
+
+/* A word as fields of 2^r positions: the last of each field, by r */
+static const u64 last_positions[7] = {
+	0xffffffffffffffffULL, 0xaaaaaaaaaaaaaaaaULL, 0x8888888888888888ULL,
+	0x8080808080808080ULL, 0x8000800080008000ULL, 0x8000000080000000ULL,
+	0x8000000000000000ULL,
 };
 
 /* @nr low bits, 1 <= @nr <= 64 */
@@ -123,10 +121,8 @@ static inline u64 *node_at(const struct buddy_core *core, unsigned int level, u6
 
 static inline struct buddy_leaf *leaf_at(const struct buddy_core *core, u64 i)
 {
-	unsigned long offset = i * sizeof(struct buddy_leaf);
-
 	buddy_core_visit();
-	return (struct buddy_leaf *)(core->node[0] + offset);
+	return buddy_core_leaf(core, i);
 }
 
 /* The word whose bits stand for free or not: a leaf's used, a node's own */
@@ -147,25 +143,24 @@ static inline bool node_exists(const struct buddy_core *core, unsigned int level
  */
 
 /*
- * The free positions aligned to order @r whose whole block is free. Folding
- * marks a position used if any of the 2^r positions from it on is.
+ * The last position of each field of 2^@r positions in which any is used. Adding
+ * ones to all of a field but the last position carries into that if anything but
+ * the sum is set, and never further: in a field of 4, 0b0010 + 0b0111 = 0b1001.
  */
+static inline u64 used_fields(u64 word, unsigned int r)
+{
+	u64 others = ~last_positions[r];
+
+	return (((word & others) + others) | word) & last_positions[r];
+}
+
+/* The starts of the blocks of order @r that are free */
 static inline u64 free_blocks(u64 word, unsigned int r)
 {
-	unsigned int o;
-
-	for (o = 0; o < r; o++)
-		word |= word >> (1 << o);
-	return ~word & aligned_positions[r];
+	return (used_fields(word, r) ^ last_positions[r]) >> ((1 << r) - 1);
 }
 
-/* Of the free @blocks of order @r, those whose buddy is free too, by their parent */
-static inline u64 free_parents(u64 blocks, unsigned int r)
-{
-	return blocks & (blocks >> (1 << r)) & aligned_positions[r + 1];
-}
-
-/* The starts of the maximal free blocks of exactly order @r in @word */
+/* The starts of the maximal free blocks of exactly order @r */
 static inline u64 maximal_blocks(u64 word, unsigned int r)
 {
 	u64 blocks = free_blocks(word, r);
@@ -173,40 +168,36 @@ static inline u64 maximal_blocks(u64 word, unsigned int r)
 
 	if (r == 6)
 		return blocks;
-	parents = free_parents(blocks, r);
+	parents = free_blocks(word, r + 1);
 	return blocks & ~(parents | parents << (1 << r));
 }
 
-/* The orders, 0..6, of which @word holds a maximal free block */
-static u64 orders_in(u64 word)
+/*
+ * The last position of each pair of fields of 2^@r positions, @r < 6, of which one
+ * is free and one is not: the free one is a maximal free block. @used is of
+ * used_fields().
+ */
+static inline u64 half_used_pairs(u64 used, unsigned int r)
 {
-	u64 blocks = ~word;
+	return (used ^ used << (1 << r)) & last_positions[r + 1];
+}
+
+/* The orders in [from, to), to <= 6, of which @word holds a maximal free block */
+static inline u64 orders_among(u64 word, unsigned int from, unsigned int to)
+{
 	u64 orders = 0;
 	unsigned int r;
 
-	for (r = 0; r < 6; r++) {
-		u64 parents = free_parents(blocks, r);
-
-		orders |= (u64)!!(blocks & ~(parents | parents << (1 << r))) << r;
-		blocks = parents;
-	}
-	return orders | blocks << 6;
+	for (r = from; r < to; r++)
+		if (half_used_pairs(used_fields(word, r), r))
+			orders |= 1ULL << r;
+	return orders;
 }
 
-/* The orders in [from, to), to <= 6, of which @word holds no maximal free block */
-static inline u64 orders_missing(u64 word, unsigned int from, unsigned int to)
+/* The orders, 0..6, of which @word holds a maximal free block */
+static inline u64 orders_in(u64 word)
 {
-	u64 blocks = free_blocks(word, from);
-	u64 missing = 0;
-	unsigned int r;
-
-	for (r = from; r < to; r++) {
-		u64 parents = free_parents(blocks, r);
-
-		missing |= (u64)!(blocks & ~(parents | parents << (1 << r))) << r;
-		blocks = parents;
-	}
-	return missing;
+	return orders_among(word, 0, 6) | (u64)!word << 6;
 }
 
 /* Order of the maximal free block around free position @p of @word */
@@ -259,35 +250,44 @@ static noinline void propagate(struct buddy_core *core, unsigned int level, u64 
 	core->avail &= ~lost;
 }
 
-/* propagate() of one order that level-1 node @i has got its first block of */
-static inline void gain_order(struct buddy_core *core, u64 i, unsigned int q)
+/*
+ * propagate() of order @q < 6 alone, of leaf @i: it has got its first such block.
+ * Whether that is the first of the node above too is nothing a processor can
+ * foresee, so there is no branch for it; whether that of 2^18 blocks, it can.
+ */
+static inline void gain_in_leaf(struct buddy_core *core, u64 i, unsigned int q)
 {
-	unsigned int level;
+	u64 *word = node_at(core, 1, i >> 6) + q;
+	u64 old = *word;
+	bool gained = !old;
 
-	for (level = 2; level <= core->top; level++, i >>= 6) {
-		u64 *word = node_at(core, level, i >> 6) + q;
-		u64 old = *word;
-
-		*word = old | 1ULL << (i & 63);
-		if (old)
-			return;
+	*word = old | 1ULL << (i & 63);
+	if (likely(core->top >= 2)) {
+		word = node_at(core, 2, i >> 12) + q;
+		old = *word;
+		*word = old | (u64)gained << (i >> 6 & 63);
+		gained &= !old;
 	}
-	core->avail |= 1ULL << q;
+	if (unlikely(gained))
+		propagate(core, 2, i >> 12, 1ULL << q, 0);
 }
 
-/* propagate() of one order that level-1 node @i has no more block of */
-static inline void lose_order(struct buddy_core *core, u64 i, unsigned int q)
+/* Likewise: if @lost, it has no such block any more. */
+static inline void lose_in_leaf(struct buddy_core *core, u64 i, unsigned int q, bool lost)
 {
-	unsigned int level;
+	u64 *word = node_at(core, 1, i >> 6) + q;
+	u64 rest = *word & ~((u64)lost << (i & 63));
 
-	for (level = 2; level <= core->top; level++, i >>= 6) {
-		u64 *word = node_at(core, level, i >> 6) + q;
-
-		*word &= ~(1ULL << (i & 63));
-		if (*word)
-			return;
+	*word = rest;
+	lost = !rest;
+	if (likely(core->top >= 2)) {
+		word = node_at(core, 2, i >> 12) + q;
+		rest = *word & ~((u64)lost << (i >> 6 & 63));
+		*word = rest;
+		lost = !rest;
 	}
-	core->avail &= ~(1ULL << q);
+	if (unlikely(lost))
+		propagate(core, 2, i >> 12, 0, 1ULL << q);
 }
 
 /*
@@ -395,6 +395,25 @@ static int block_around(const struct buddy_core *core, u64 index, u64 *start)
 	}
 }
 
+/* extent_of() an allocation that reaches the end of its leaf: it may go on. */
+static noinline u64 extent_past_leaf(const struct buddy_core *core, u64 index)
+{
+	unsigned int nr = 64 - (index & 63);
+	u64 next = (index >> 6) + 1;
+	const struct buddy_leaf *leaf;
+
+	if (!node_exists(core, 0, next))
+		return nr;
+	leaf = leaf_at(core, next);
+	if (leaf->head & 1)
+		return nr;
+	if (leaf->used & 1)
+		return nr + __ffs64(~leaf->used | leaf->head);
+	if (leaf->used && !leaf_holds_free(core, next))
+		return nr + (leaf->used >> 1);
+	return nr;
+}
+
 /*
  * Length of the allocation whose head is at @index. How it is kept is told at
  * the top of this file.
@@ -403,25 +422,13 @@ static inline u64 extent_of(const struct buddy_core *core, u64 index)
 {
 	const struct buddy_leaf *leaf = leaf_at(core, index >> 6);
 	unsigned int p = index & 63;
-	unsigned int nr;
-	u64 stops;
+	u64 stops = (~leaf->used | leaf->head) >> p >> 1;
 
-	if (!(leaf->used >> p & 1))
+	if (unlikely(!(leaf->used >> p & 1)))
 		return leaf->used >> 1;
-	stops = (~leaf->used | leaf->head) >> p >> 1;
-	if (stops)
+	if (likely(stops))
 		return __ffs64(stops) + 1;
-	nr = 64 - p;
-	if (!node_exists(core, 0, (index >> 6) + 1))
-		return nr;
-	leaf = leaf_at(core, (index >> 6) + 1);
-	if (leaf->head & 1)
-		return nr;
-	if (leaf->used & 1)
-		return nr + __ffs64(~leaf->used | leaf->head);
-	if (leaf->used && !leaf_holds_free(core, (index >> 6) + 1))
-		return nr + (leaf->used >> 1);
-	return nr;
+	return extent_past_leaf(core, index);
 }
 
 /* The head of the allocation that @index, which is not free, belongs to */
@@ -687,47 +694,62 @@ static int alloc_best_fit(struct buddy_core *core, u64 nr, unsigned int order, u
 	return 0;
 }
 
+/* The lowest child of node @i of @level that holds a maximal free block of order @q */
+static inline u64 child_with(const struct buddy_core *core, unsigned int level, u64 i,
+			     unsigned int q)
+{
+	return i << 6 | __ffs64(node_at(core, level, i)[q]);
+}
+
+/* The lowest leaf that holds a maximal free block of order @q < 6; there is one */
+static inline u64 leaf_with(const struct buddy_core *core, unsigned int q)
+{
+	unsigned int level;
+	u64 i = 0;
+
+	for (level = core->top; level > 3; level--)
+		i = child_with(core, level, i, q);
+	if (core->top >= 3)
+		i = child_with(core, 3, i, q);
+	if (likely(core->top >= 2))
+		i = child_with(core, 2, i, q);
+	return child_with(core, 1, i, q);
+}
+
 /*
- * alloc_best_fit() of one block from one of order @q that lies within a leaf,
- * as nearly all do, in straight code.
+ * alloc_best_fit() of one block from one of order @q < 6, as nearly all are. A leaf
+ * seldom has two of that order.
  */
 static __always_inline u64 alloc_in_leaf(struct buddy_core *core, unsigned int order,
 					 unsigned int q)
 {
-	struct buddy_leaf *leaf;
-	unsigned int level, p;
-	u64 i = 0;
-	u64 bit, blocks;
-	u64 *node;
+	u64 i = leaf_with(core, q);
+	struct buddy_leaf *leaf = leaf_at(core, i);
+	u64 used = used_fields(leaf->used, q);
+	u64 pairs = half_used_pairs(used, q);
+	unsigned int last = __ffs64(pairs);
+	/* The free half is the first if the second, which ends here too, is used. */
+	unsigned int p = last + 1 - (1 << q << (used >> last & 1));
 
-	for (level = core->top; level > 1; level--)
-		i = i << 6 | __ffs64(node_at(core, level, i)[q]);
-	node = node_at(core, 1, i);
-	i = i << 6 | __ffs64(node[q]);
-	leaf = leaf_at(core, i);
-	blocks = maximal_blocks(leaf->used, q);
-	p = __ffs64(blocks);
-	leaf->used |= low_bits(1 << order) << p;
+	leaf->used |= first_block[order] << p;
 	leaf->head |= 1ULL << p;
 	core->nr_free -= 1ULL << order;
 	core->taken[q]++;
+	lose_in_leaf(core, i, q, !(pairs & (pairs - 1)));
+	return i << 6 | p;
+}
 
-	bit = 1ULL << (i & 63);
-	if (!(blocks & (blocks - 1))) {
-		node[q] &= ~bit;
-		if (!node[q])
-			lose_order(core, i >> 6, q);
-	}
-	if (order == q)
-		return i << 6 | p;
+/* Likewise of a larger one: one of each order between them is left over. */
+static noinline u64 split_in_leaf(struct buddy_core *core, unsigned int order, unsigned int q)
+{
+	u64 index = alloc_in_leaf(core, order, q);
+
 	core->split[order]++;
 	core->split[q]--;
-	/* No other block of an order between is free: q was the best fit. */
-	do {
-		node[--q] = bit;
-		gain_order(core, i >> 6, q);
-	} while (q > order);
-	return i << 6 | p;
+	do
+		gain_in_leaf(core, index >> 6, --q);
+	while (q > order);
+	return index;
 }
 
 /* Take [start, start + nr), which is free, wherever it lies in free blocks */
@@ -777,43 +799,52 @@ static void free_block(struct buddy_core *core, unsigned int level, u64 i, unsig
 		i >>= 6;
 		r = 0;
 	}
-	missing = orders_missing(*word, r, merged);
+	missing = orders_between(r, merged) & ~orders_among(*word, r, merged);
 	propagate(core, level, i, 1ULL << (6 * level + merged), missing << 6 * level);
 	count_freed(core, k, 6 * level + merged);
 }
 
-/* Likewise of a block of order @k < 6 at position @p of leaf @i, in straight code */
-static inline void free_in_leaf(struct buddy_core *core, u64 i, unsigned int p, unsigned int k)
+/*
+ * The block of order @k at position @p of leaf @i, which is not marked free yet, has
+ * a free buddy. Merge it as far as it goes.
+ */
+static noinline void merge_in_leaf(struct buddy_core *core, u64 i, unsigned int p, unsigned int k)
 {
 	struct buddy_leaf *leaf = leaf_at(core, i);
-	u64 used = leaf->used & ~(low_bits(1 << k) << p);
-	unsigned int q, merged = order_around(used, p);
-	u64 *node = node_at(core, 1, i >> 6);
-	u64 bit = 1ULL << (i & 63);
-	u64 old, missing;
+	u64 used = leaf->used & ~(first_block[k] << p);
+	unsigned int q;
 
-	leaf->head &= ~(1ULL << p);
-	if (unlikely(merged == 6)) {
+	if (!used) {
 		free_block(core, 0, i, p, k);
 		return;
 	}
 	leaf->used = used;
 	core->nr_free += 1ULL << k;
-	core->returned[merged]++;
-	old = node[merged];
-	node[merged] = old | bit;
-	if (!old)
-		gain_order(core, i >> 6, merged);
-	if (k == merged)
-		return;
 	core->merged[k]++;
-	core->merged[merged]--;
-	for (missing = orders_missing(used, k, merged); missing; missing &= missing - 1) {
-		q = __ffs64(missing);
-		node[q] &= ~bit;
-		if (!node[q])
-			lose_order(core, i >> 6, q);
+	for (q = k; !(used & first_block[q] << (p ^ 1 << q)); q++) {
+		/* The buddy was one; is there another? */
+		lose_in_leaf(core, i, q, !half_used_pairs(used_fields(used, q), q));
+		p &= ~(1 << q);
 	}
+	core->merged[q]--;
+	core->returned[q]++;
+	gain_in_leaf(core, i, q);
+}
+
+/* free_block() of order @k < 6 at position @p of leaf @i, in straight code */
+static inline void free_in_leaf(struct buddy_core *core, u64 i, unsigned int p, unsigned int k)
+{
+	struct buddy_leaf *leaf = leaf_at(core, i);
+
+	leaf->head &= ~(1ULL << p);
+	if (!(leaf->used & first_block[k] << (p ^ 1 << k))) {
+		merge_in_leaf(core, i, p, k);
+		return;
+	}
+	leaf->used &= ~(first_block[k] << p);
+	core->nr_free += 1ULL << k;
+	core->returned[k]++;
+	gain_in_leaf(core, i, k);
 }
 
 static void free_run(struct buddy_core *core, u64 start, u64 nr)
@@ -954,21 +985,8 @@ int buddy_core_alloc_block(struct buddy_core *core, unsigned int order, u64 *ind
 	q = order + __ffs64(orders);
 	if (unlikely(q >= 6))
 		return alloc_best_fit(core, 1ULL << order, order, index);
-	/* One copy of the code for each order, of which the compiler makes much */
-	switch (q) {
-	case 0:
-		*index = alloc_in_leaf(core, order, 0);
-		return 0;
-	case 1:
-		*index = alloc_in_leaf(core, order, 1);
-		return 0;
-	case 2:
-		*index = alloc_in_leaf(core, order, 2);
-		return 0;
-	default:
-		*index = alloc_in_leaf(core, order, q);
-		return 0;
-	}
+	*index = q == order ? alloc_in_leaf(core, q, q) : split_in_leaf(core, order, q);
+	return 0;
 }
 
 int buddy_core_search(struct buddy_core *core, const struct buddy_core_request *req,
@@ -1019,26 +1037,29 @@ int buddy_core_alloc_at(struct buddy_core *core, u64 index, u64 nr)
 	return 0;
 }
 
-int buddy_core_extent(const struct buddy_core *core, u64 index, u64 *nr)
+/* Why @index is not the head of an allocation */
+static noinline int not_a_head(const struct buddy_core *core, u64 index)
 {
 	u64 block;
 
-	if (index < core->first || index >= core->end)
+	return block_around(core, index, &block) < 0 ? -EINVAL : -ENOENT;
+}
+
+int buddy_core_extent(const struct buddy_core *core, u64 index, u64 *nr)
+{
+	if (unlikely(index < core->first || index >= core->end))
 		return -ERANGE;
-	if (!(leaf_at(core, index >> 6)->head >> (index & 63) & 1))
-		return block_around(core, index, &block) < 0 ? -EINVAL : -ENOENT;
+	if (unlikely(!(leaf_at(core, index >> 6)->head >> (index & 63) & 1)))
+		return not_a_head(core, index);
 	*nr = extent_of(core, index);
 	return 0;
 }
 
-void buddy_core_release(struct buddy_core *core, u64 index, u64 nr)
+/* buddy_core_release() of what is not one block inside a leaf */
+static noinline void release_large(struct buddy_core *core, u64 index, u64 nr)
 {
 	unsigned int k, level;
 
-	if (likely(is_block(index, nr) && nr < 64)) {
-		free_in_leaf(core, index >> 6, index & 63, order_of(nr));
-		return;
-	}
 	clear_extent(core, index, nr);
 	if (!is_block(index, nr)) {
 		free_run(core, index, nr);
@@ -1048,6 +1069,22 @@ void buddy_core_release(struct buddy_core *core, u64 index, u64 nr)
 	level = min(k / 6, core->top);
 	index >>= 6 * level;
 	free_block(core, level, index >> 6, index & 63, k - 6 * level);
+}
+
+void buddy_core_release(struct buddy_core *core, u64 index, u64 nr)
+{
+	if (is_block(index, nr) && nr < 64)
+		free_in_leaf(core, index >> 6, index & 63, __ffs64(nr));
+	else
+		release_large(core, index, nr);
+}
+
+void buddy_core_release_block(struct buddy_core *core, u64 index, unsigned int order)
+{
+	if (likely(order < 6))
+		free_in_leaf(core, index >> 6, index & 63, order);
+	else
+		release_large(core, index, 1ULL << order);
 }
 
 int buddy_core_free(struct buddy_core *core, u64 index, u64 *nr)

@@ -23,7 +23,9 @@
 #ifndef BUDDY_CORE_H
 #define BUDDY_CORE_H
 
+#include <linux/bitops.h>
 #include <linux/bits.h>
+#include <linux/compiler.h>
 #include <linux/types.h>
 
 /* Six node levels above the leaves: 64^7 = 2^42 blocks. */
@@ -69,6 +71,16 @@ struct buddy_core {
 	u64 returned[BUDDY_CORE_ORDERS];
 	s64 split[BUDDY_CORE_ORDERS];
 	s64 merged[BUDDY_CORE_ORDERS];
+};
+
+/**
+ * struct buddy_leaf - 64 blocks; see buddy_core.c
+ * @used: bit set = not free, or else the length of an allocation of more than these
+ * @head: bit set = an allocation starts here
+ */
+struct buddy_leaf {
+	u64 used;
+	u64 head;
 };
 
 /* Placement modifiers of a request. */
@@ -239,6 +251,46 @@ int buddy_core_alloc_at(struct buddy_core *core, u64 index, u64 nr);
  * Return: as buddy_core_free().
  */
 int buddy_core_extent(const struct buddy_core *core, u64 index, u64 *nr);
+
+/* The leaf of blocks 64 * @i and on */
+static inline struct buddy_leaf *buddy_core_leaf(const struct buddy_core *core, u64 i)
+{
+	unsigned long offset = i * sizeof(struct buddy_leaf);
+
+	return (struct buddy_leaf *)(core->node[0] + offset);
+}
+
+/**
+ * buddy_core_small_block() - order of a small block that was allocated, quickly
+ * @core: the pool
+ * @index: any number
+ *
+ * Return: order of the allocation that starts at @index, if that is one block and
+ * ends before its leaf does; else -1, and buddy_core_extent() knows more.
+ */
+static inline int buddy_core_small_block(const struct buddy_core *core, u64 index)
+{
+	const struct buddy_leaf *leaf;
+	unsigned int p = index & 63;
+	u64 stops, nr;
+
+	if (unlikely(index < core->first || index >= core->end))
+		return -1;
+	leaf = buddy_core_leaf(core, index >> 6);
+	stops = (~leaf->used | leaf->head) >> p >> 1;
+	if (unlikely(!((leaf->used & leaf->head) >> p & 1) || !stops))
+		return -1;
+	nr = __ffs64(stops) + 1;
+	return likely(!((p | nr) & (nr - 1))) ? (int)__ffs64(nr) : -1;
+}
+
+/**
+ * buddy_core_release_block() - give a block back, known to be an allocation
+ * @core: the pool
+ * @index: where it starts
+ * @order: of the block
+ */
+void buddy_core_release_block(struct buddy_core *core, u64 index, unsigned int order);
 
 /**
  * buddy_core_release() - give an allocation back, known to be one

@@ -36,32 +36,50 @@ int buddy_park_alloc(struct buddy_park *park, const struct buddy_core_request *r
 	return buddy_core_alloc(&park->core, req, index);
 }
 
-int buddy_park_free(struct buddy_park *park, u64 index, u64 *nr)
+/*
+ * Free a block. Only what a request of its order would get is parked, and little of
+ * what is free.
+ */
+static inline int park_block(struct buddy_park *park, u64 index, unsigned int order)
 {
-	unsigned int order;
-	u64 older;
-	int err;
+	u64 older = park->block[order];
 
-	err = buddy_core_extent(&park->core, index, nr);
-	if (unlikely(err)) {
-		/* It may be inside a parked block, which is no allocation. */
-		buddy_park_flush(park);
-		return buddy_core_extent(&park->core, index, nr);
-	}
-	order = fls64(*nr - 1);
-	older = park->block[order];
 	if (unlikely(older == index + 1))
 		return -ENOENT;
-	/* Only what a request of its order would get, and little of what is free */
-	if (likely(!((index | *nr) & (*nr - 1)) &&
-		   buddy_park_nr_free(park) >> order >> BUDDY_PARK_SHIFT)) {
-		park->block[order] = index + 1;
-		if (!older) {
-			park->nr_parked += *nr;
-			return 0;
-		}
-		index = older - 1;
+	if (unlikely(!(buddy_park_nr_free(park) >> order >> BUDDY_PARK_SHIFT))) {
+		buddy_core_release_block(&park->core, index, order);
+		return 0;
 	}
-	buddy_core_release(&park->core, index, *nr);
+	park->block[order] = index + 1;
+	if (older)
+		buddy_core_release_block(&park->core, older - 1, order);
+	else
+		park->nr_parked += 1ULL << order;
 	return 0;
+}
+
+/* Free @index, which is not a small block, or is inside a parked one */
+static noinline int free_other(struct buddy_park *park, u64 index)
+{
+	u64 nr;
+	int err;
+
+	err = buddy_core_extent(&park->core, index, &nr);
+	if (unlikely(err)) {
+		buddy_park_flush(park);
+		return buddy_core_extent(&park->core, index, &nr);
+	}
+	if (!((index | nr) & (nr - 1)))
+		return park_block(park, index, __ffs64(nr));
+	buddy_core_release(&park->core, index, nr);
+	return 0;
+}
+
+int buddy_park_free(struct buddy_park *park, u64 index)
+{
+	int order = buddy_core_small_block(&park->core, index);
+
+	if (unlikely(order < 0))
+		return free_other(park, index);
+	return park_block(park, index, order);
 }

@@ -89,10 +89,9 @@ int buddy_park_alloc(struct buddy_park *park, const struct buddy_core_request *r
  * buddy_park_free() - as buddy_core_free()
  * @park: the pool
  * @index: any number
- * @nr: set to the length of what was freed
  *
  * Return: as buddy_core_free().
  */
-int buddy_park_free(struct buddy_park *park, u64 index, u64 *nr);
+int buddy_park_free(struct buddy_park *park, u64 index);
 
 #endif

@@ -403,7 +403,6 @@ static int refuse_free(struct buddy_shard *shard, int err, enum buddy_pool_reaso
 int buddy_shard_free(struct buddy_shard *shard, u64 address, enum buddy_pool_reason *reason)
 {
 	struct buddy_core_extent extent;
-	u64 nr;
 	int err;
 
 	guard(spinlock_irqsave)(&shard->lock);
@@ -413,7 +412,7 @@ int buddy_shard_free(struct buddy_shard *shard, u64 address, enum buddy_pool_rea
 		return refuse_free(shard, -EINVAL, BUDDY_POOL_REASON_MISALIGNED, reason);
 	if (find_reservation(shard, address_to_index(shard, address)))
 		return refuse_free(shard, -ENOENT, BUDDY_POOL_REASON_RESERVED, reason);
-	err = buddy_park_free(&shard->park, address_to_index(shard, address), &nr);
+	err = buddy_park_free(&shard->park, address_to_index(shard, address));
 	if (err == -ENOENT)
 		return refuse_free(shard, err, BUDDY_POOL_REASON_NOT_ALLOCATED, reason);
 	if (err) {

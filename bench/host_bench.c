@@ -203,10 +203,9 @@ static void give_back(struct worker *w, u64 index)
 {
 	struct pool *pool = w->pool;
 	struct shard *shard = &pool->shards[index >= pool->shard_blocks];
-	u64 nr;
 
 	lock(&shard->lock);
-	buddy_park_free(&shard->park, index & (pool->shard_blocks - 1), &nr);
+	buddy_park_free(&shard->park, index & (pool->shard_blocks - 1));
 	unlock(&shard->lock);
 }
 
@@ -233,7 +232,6 @@ __noipa static void replay_core(struct worker *w, u64 nr)
 	struct shard *shard = w->pool->shards;
 	const struct bench_op *op = &w->trace.ops[w->pos];
 	const struct bench_op *end = op + nr;
-	u64 length;
 
 	for (w->pos += nr; op < end; op++) {
 		u64 *slot = &w->slots[op->slot];
@@ -241,7 +239,7 @@ __noipa static void replay_core(struct worker *w, u64 nr)
 		if (op->nr) {
 			*slot = take_unlocked(shard, BLOCKS, op->nr);
 		} else if (*slot != NO_BLOCK) {
-			buddy_park_free(&shard->park, *slot, &length);
+			buddy_park_free(&shard->park, *slot);
 			*slot = NO_BLOCK;
 		}
 	}

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <linux/bitops.h>
 #include <linux/errno.h>
 
 #include <inttypes.h>
@@ -349,17 +350,35 @@ static int alloc_either_way(struct rig *rig,
 	return buddy_core_alloc(&rig->core, req, index);
 }
 
-/* Two steps do what one does. */
+/* The quick look must agree with the one that knows all. */
+static bool small_block_is_right(int order, u64 index, u64 nr)
+{
+	bool is_block = nr && !((index | nr) & (nr - 1));
+
+	if (!is_block || nr >= 64 || (index + nr) % 64 == 0)
+		return order == -1;
+	return order == fls64(nr - 1);
+}
+
+/* Two steps do what one does, and blocks have a function of their own. */
 static int free_either_way(struct rig *rig, u64 index, u64 *nr)
 {
+	int order = buddy_core_small_block(&rig->core, index);
 	int ret;
 
-	if (rig->steps % 2)
+	if (rig->steps % 3 == 0)
 		return buddy_core_free(&rig->core, index, nr);
+	*nr = 0;
 	ret = buddy_core_extent(&rig->core, index, nr);
-	if (!ret && !has_changed(rig))
+	if (!small_block_is_right(order, index, ret ? 0 : *nr))
+		return -EFAULT; /* as nothing else is, so the model objects */
+	if (ret || has_changed(rig))
+		return ret;
+	if (rig->steps % 3 == 1 && !((index | *nr) & (*nr - 1)))
+		buddy_core_release_block(&rig->core, index, fls64(*nr - 1));
+	else
 		buddy_core_release(&rig->core, index, *nr);
-	return ret;
+	return 0;
 }
 
 static const char *step_alloc(struct rig *rig, const struct op *op)

@@ -292,7 +292,7 @@ static u64 page_faults(void)
 static void use_huge(u64 nr, u64 large)
 {
 	struct buddy_core_extent extent;
-	u64 index;
+	u64 index, other;
 
 	index = alloc(large);
 	CHECK(index != NOWHERE && index % large == 0);
@@ -314,6 +314,10 @@ static void use_huge(u64 nr, u64 large)
 	CHECK(take(core.end - 1, 1) && !take(core.end - 2, 2) &&
 	      give(core.end - 1));
 	CHECK(buddy_core_largest(&core, core.first, core.end, NULL) == nr);
+	/* One of a larger block, and one of the blocks left over by that */
+	CHECK(!buddy_core_alloc_block(&core, 0, &index) &&
+	      !buddy_core_alloc_block(&core, 0, &other));
+	CHECK(index != other && give(index) && give(other));
 	CHECK(core.nr_free == nr);
 }
 
