@@ -55,7 +55,8 @@
  * updates at most 6 words on each level above it, and two words are changed on
  * each level. A request that can't be met at natural alignment visits none. One
  * with a window looks for each order in turn: 40 (H + 1)^2. A call of
- * buddy_core_search() does this for BUDDY_CORE_SEARCH_RUNS runs.
+ * buddy_core_search() does this for BUDDY_CORE_SEARCH_RUNS runs, or looks at 16
+ * leaves instead of a run.
  * buddy_core_check() is linear.
  *
  * Locking: none. The caller serialises everything, readers included.
@@ -989,15 +990,89 @@ int buddy_core_alloc_block(struct buddy_core *core, unsigned int order, u64 *ind
 	return 0;
 }
 
+/* Does @word have @nr ones in a row, @nr <= 64? Each step tests twice as many. */
+static inline bool has_ones(u64 word, unsigned int nr)
+{
+	unsigned int n;
+
+	for (n = 1; 2 * n <= nr; n *= 2)
+		word &= word >> n;
+	return word & (word >> (nr - n));
+}
+
+/*
+ * May a free run of @nr blocks touch leaf @i, of which some blocks are free and some
+ * are not? The leaves beside it are taken to be as free as their word can mean, so
+ * true may be wrong, but false is not.
+ */
+static bool leaf_may_fit(const struct buddy_core *core, u64 i, u64 nr)
+{
+	u64 used = leaf_at(core, i)->used;
+	unsigned int at_start = __ffs64(used);
+	unsigned int at_end = 64 - fls64(used);
+	unsigned int beside;
+
+	if (nr <= 64 && has_ones(~used, nr))
+		return true;
+	if (at_start && node_exists(core, 0, i - 1)) {
+		beside = 64 - fls64(leaf_at(core, i - 1)->used);
+		if (beside == 64 || at_start + beside >= nr)
+			return true;
+	}
+	if (!at_end || !node_exists(core, 0, i + 1))
+		return false;
+	used = leaf_at(core, i + 1)->used;
+	return !used || at_end + __ffs64(used) >= nr;
+}
+
+/*
+ * @start is a block of one of @orders, inside a leaf. Skip the leaves from there on,
+ * up to the end of their node, that leaf_may_fit() rules out.
+ *
+ * Returns whether nothing was skipped; sets @cursor to where to go on if it was, and
+ * adds the effort to @looks: 16 leaves take about as long as one run.
+ */
+static bool skip_leaves(const struct buddy_core *core, u64 start, u64 orders, u64 nr, bool down,
+			u64 *cursor, unsigned int *looks)
+{
+	u64 i = start >> 6;
+	u64 free = ~*word_at(core, 1, i >> 6);
+	u64 leaves = free | inner_blocks(core, 1, i >> 6, orders);
+	unsigned int p = i & 63, skipped = 0;
+
+	for (leaves &= down ? low_bits(p + 1) : ~0ULL << p; leaves; leaves &= ~(1ULL << p)) {
+		p = down ? fls64(leaves) - 1 : __ffs64(leaves);
+		if ((free >> p & 1) || leaf_may_fit(core, (i & ~63ULL) | p, nr))
+			break;
+		skipped++;
+	}
+	if (!skipped)
+		return true;
+	*looks += skipped / 16;
+	i &= ~63ULL;
+	if (leaves)
+		*cursor = (i + p + down) << 6;
+	else
+		*cursor = (down ? i : i + 64) << 6;
+	return false;
+}
+
+/* Is all of the window on the near side of @cursor? */
+static bool search_is_over(const struct buddy_core_request *req, u64 cursor)
+{
+	return req->flags & BUDDY_CORE_TOP_DOWN ? cursor <= req->start : cursor >= req->end;
+}
+
 int buddy_core_search(struct buddy_core *core, const struct buddy_core_request *req,
 		      u64 *cursor, u64 *index)
 {
 	u64 orders = ~0ULL << least_order(req->nr, req->align_order);
 	bool down = req->flags & BUDDY_CORE_TOP_DOWN;
+	unsigned int looks;
 	u64 start, end;
-	int order, n;
+	int order;
 
-	for (n = 0; n < BUDDY_CORE_SEARCH_RUNS; n++) {
+	for (looks = 0; looks < BUDDY_CORE_SEARCH_RUNS; looks++) {
 		order = -1;
 		/* First of all the block that the window cuts on its near side */
 		if (!*cursor) {
@@ -1008,15 +1083,17 @@ int buddy_core_search(struct buddy_core *core, const struct buddy_core_request *
 			order = find_block(core, *cursor - down, orders, down, &start);
 		if (order < 0)
 			return -ENOSPC;
-		end = start + (1ULL << order);
-		widen_run(core, &start, &end);
-		if (fit_run(req, start, end, index)) {
-			take_run(core, *index, req->nr);
-			return 0;
+		if (order >= 6 || skip_leaves(core, start, orders, req->nr, down, cursor, &looks)) {
+			end = start + (1ULL << order);
+			widen_run(core, &start, &end);
+			if (fit_run(req, start, end, index)) {
+				take_run(core, *index, req->nr);
+				return 0;
+			}
+			*cursor = down ? start : end;
 		}
-		if (down ? start <= req->start : end >= req->end)
+		if (search_is_over(req, *cursor))
 			return -ENOSPC;
-		*cursor = down ? start : end;
 	}
 	return -EAGAIN;
 }

@@ -35,7 +35,7 @@
 #define BUDDY_CORE_ORDERS	(BUDDY_CORE_MAX_ORDER + 1)
 #define BUDDY_CORE_MAX_BLOCKS	(1ULL << (BUDDY_CORE_MAX_ORDER - 2))
 
-/* Free runs that one buddy_core_search() looks at before it gives up. */
+/* Free runs that one buddy_core_search() looks at closely before it gives up. */
 #define BUDDY_CORE_SEARCH_RUNS	64
 
 /**
@@ -219,8 +219,9 @@ int buddy_core_alloc_block(struct buddy_core *core, unsigned int order, u64 *ind
  * @cursor: where to go on. Start with 0; kept between calls for one request
  * @index: set to the first block on success
  *
- * Looks at up to BUDDY_CORE_SEARCH_RUNS free runs a call, so that a lock need
- * not be held for long. Space freed behind the cursor is not seen.
+ * Looks at up to BUDDY_CORE_SEARCH_RUNS free runs a call, or at 16 leaves of 64
+ * blocks instead of a run, so that a lock need not be held for long. Space freed
+ * behind the cursor is not seen.
  *
  * Return:
  * * 0

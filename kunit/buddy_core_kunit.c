@@ -370,19 +370,19 @@ static void alloc_at_takes_all_or_nothing(struct kunit *test)
 
 static void search_is_bounded_and_goes_on(struct kunit *test)
 {
-	const u64 nr = 3 * 3 * BUDDY_CORE_SEARCH_RUNS;
-	struct buddy_core *core = new_core(test, 0, nr + 4);
-	struct buddy_core_request request = { .nr = 2, .end = core->end };
+	const u64 nr = 3 * 8 * BUDDY_CORE_SEARCH_RUNS;
+	struct buddy_core *core = new_core(test, 0, nr + 8);
+	struct buddy_core_request request = { .nr = 3, .end = core->end, .align_order = 2 };
 	unsigned int calls = 0;
 	u64 cursor = 0;
 	u64 at, index;
 	int err;
 
-	/* Runs of one block, then one of two that are no buddies */
-	for (at = 0; at < nr; at += 3)
-		KUNIT_ASSERT_EQ(test, buddy_core_alloc_at(core, at + 1, 2), 0);
-	KUNIT_ASSERT_EQ(test, buddy_core_alloc_at(core, nr, 1), 0);
-	KUNIT_ASSERT_EQ(test, buddy_core_alloc_at(core, nr + 3, 1), 0);
+	/* Runs of four from 5 on, in which no three are aligned to four; then they are */
+	for (at = 0; at < nr; at += 8)
+		KUNIT_ASSERT_EQ(test, buddy_core_alloc_at(core, at + 1, 4), 0);
+	KUNIT_ASSERT_EQ(test, buddy_core_alloc_at(core, nr, 4), 0);
+	KUNIT_ASSERT_EQ(test, buddy_core_alloc_at(core, nr + 7, 1), 0);
 
 	KUNIT_EXPECT_EQ(test, buddy_core_alloc(core, &request, &index), -EAGAIN);
 	do {
@@ -390,7 +390,7 @@ static void search_is_bounded_and_goes_on(struct kunit *test)
 		calls++;
 	} while (err == -EAGAIN);
 	KUNIT_EXPECT_EQ(test, err, 0);
-	KUNIT_EXPECT_EQ(test, index, nr + 1);
+	KUNIT_EXPECT_EQ(test, index, nr + 4);
 	KUNIT_EXPECT_EQ(test, calls, 4);
 }
 

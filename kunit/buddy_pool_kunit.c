@@ -448,21 +448,23 @@ static void no_space_is_explained(struct kunit *test)
 /* Without leave to sleep, a search ends after so many runs. */
 static void may_sleep_searches_to_the_end(struct kunit *test)
 {
-	const u64 nr = 3 * 100;
+	const u64 nr = 8 * 100;
 	u64 at;
 
-	create(test, .size = (nr + 4) * SZ_4K, .min_block = SZ_4K);
-	/* Of every three blocks the first stays free; then comes a run of two. */
-	for (at = 0; at < nr; at += 3)
-		KUNIT_ASSERT_EQ(test, alloc(test, .size = SZ_8K, .start = (at + 1) * SZ_4K,
+	create(test, .size = (nr + 8) * SZ_4K, .min_block = SZ_4K);
+	/* Runs of four from 5 on, in which no three are aligned to four; then they are. */
+	for (at = 0; at < nr; at += 8)
+		KUNIT_ASSERT_EQ(test, alloc(test, .size = SZ_16K, .start = (at + 1) * SZ_4K,
 					    .flags = BUDDY_POOL_ALLOC_FIXED), 0);
-	expect_at(test, nr * SZ_4K, .size = SZ_4K, .start = nr * SZ_4K);
-	expect_at(test, (nr + 3) * SZ_4K, .size = SZ_4K, .start = (nr + 3) * SZ_4K);
+	expect_at(test, nr * SZ_4K, .size = SZ_16K, .start = nr * SZ_4K,
+		  .flags = BUDDY_POOL_ALLOC_FIXED);
+	expect_at(test, (nr + 7) * SZ_4K, .size = SZ_4K, .start = (nr + 7) * SZ_4K,
+		  .flags = BUDDY_POOL_ALLOC_FIXED);
 
-	expect_refusal(test, FRAGMENTED, .size = SZ_8K, .align = SZ_4K);
-	expect_at(test, (nr + 1) * SZ_4K, .size = SZ_8K, .align = SZ_4K,
+	expect_refusal(test, FRAGMENTED, .size = 3 * SZ_4K, .align = SZ_16K);
+	expect_at(test, (nr + 4) * SZ_4K, .size = 3 * SZ_4K, .align = SZ_16K,
 		  .flags = BUDDY_POOL_MAY_SLEEP);
-	expect_refusal(test, FRAGMENTED, .size = SZ_8K, .align = SZ_4K,
+	expect_refusal(test, FRAGMENTED, .size = 3 * SZ_4K, .align = SZ_16K,
 		       .flags = BUDDY_POOL_MAY_SLEEP);
 	/* One request each, however often the lock was taken */
 	KUNIT_EXPECT_EQ(test, look(test)->allocs, 100 + 2 + 3);

@@ -796,35 +796,66 @@ static void block_of_any_order(void)
 	is_whole();
 }
 
-/* Runs of three blocks, each across a border of four: only a search finds them. */
+/*
+ * Runs of four blocks, each across a border of four: three aligned to four are not
+ * in them, but only a look at each of them can tell.
+ */
 static void splinter(u64 nr)
 {
 	u64 i;
 
 	open_pool(0, nr);
 	for (i = 0; i + 8 <= nr; i += 8)
-		if (!take(i, 2) || !take(i + 5, 3))
+		if (!take(i + 1, 4))
 			abort();
 }
 
 static void search_is_bounded(void)
 {
-	struct buddy_core_request req = { .nr = 4, .start = 0, .end = 8000 };
+	struct buddy_core_request req = { .nr = 3,
+					  .start = 0,
+					  .end = 8000,
+					  .align_order = 2 };
 	u64 cursor = 0, index = 0;
 	int calls = 1;
 
 	splinter(8000);
-	CHECK(give(7997) && take(7998, 2));
+	CHECK(give(7993) && take(7993, 3) && take(7999, 1));
 	CHECK(buddy_core_alloc(&core, &req, &index) == -EAGAIN);
 	while (buddy_core_search(&core, &req, &cursor, &index) == -EAGAIN)
 		calls++;
 	/* 1000 runs, 64 a call; the last one fits */
-	CHECK(calls == 16 && index == 7994);
+	CHECK(calls == 16 && index == 7996);
 	CHECK(give(index));
 	req.flags = BUDDY_CORE_TOP_DOWN;
 	cursor = 0;
 	CHECK(!buddy_core_search(&core, &req, &cursor, &index) &&
-	      index == 7994);
+	      index == 7996);
+}
+
+/* Where a leaf and the edges of its neighbours rule a run out, that is quicker. */
+static void search_of_leaves_is_bounded(void)
+{
+	struct buddy_core_request req = { .nr = 2, .start = 0, .end = 1 << 18 };
+	u64 cursor = 0, index = 0, i;
+	int calls = 1;
+
+	open_pool(0, 1 << 18);
+	for (i = 0; i < 1 << 18; i += 2)
+		if (!take(i, 1))
+			abort();
+	CHECK(give((1 << 18) - 2) && take((1 << 18) - 1, 1));
+	/* From 2^18 - 3 on: two, of different pairs */
+	CHECK(buddy_core_alloc(&core, &req, &index) == -EAGAIN);
+	while (buddy_core_search(&core, &req, &cursor, &index) == -EAGAIN)
+		calls++;
+	/* 63 times 64 leaves, of which 64 count as 5 runs, and 32 runs */
+	CHECK(calls == 6 && index == (1 << 18) - 3);
+	CHECK(give(index));
+	req.flags = BUDDY_CORE_TOP_DOWN;
+	cursor = 0;
+	CHECK(!buddy_core_search(&core, &req, &cursor, &index) &&
+	      index == (1 << 18) - 3);
 }
 
 /* Others may alloc and free between two calls of a search. */
@@ -834,9 +865,10 @@ static void search_with_changes(void)
 	int found = 0, round;
 
 	for (round = 0; round < 400; round++) {
-		struct buddy_core_request req = { .nr = 4,
+		struct buddy_core_request req = { .nr = 3,
 						  .start = 0,
-						  .end = 4096 };
+						  .end = 4096,
+						  .align_order = 2 };
 		u64 cursor = 0, index = 0, other;
 		int ret;
 
@@ -846,9 +878,9 @@ static void search_with_changes(void)
 		while (ret == -EAGAIN) {
 			other = rng_below(&rng, 512) * 8;
 			if (rng_below(&rng, 2))
-				give(other);
+				give(other + 1);
 			else
-				take(other + 2, 2);
+				take(other + 5, 2);
 			CHECK(!buddy_core_check(&core));
 			ret = buddy_core_search(&core, &req, &cursor, &index);
 		}
@@ -913,6 +945,7 @@ static const struct {
 	{ "counters worked out by hand", counters_by_hand },
 	{ "blocks of any order", block_of_any_order },
 	{ "search is bounded and goes on", search_is_bounded },
+	{ "search of leaves is bounded and goes on", search_of_leaves_is_bounded },
 	{ "search while others change the pool", search_with_changes },
 	{ "largest run after many small ones", largest_after_many },
 };
