@@ -63,9 +63,9 @@ static char *max_alloc;
 module_param(max_alloc, charp, 0444);
 MODULE_PARM_DESC(max_alloc, "Greatest size of a request in bytes (size of the pool)");
 
-static unsigned int shards = 1;
+static unsigned int shards;
 module_param(shards, uint, 0444);
-MODULE_PARM_DESC(shards, "Parts with a lock of their own, for many CPUs; no block is larger than one (1)");
+MODULE_PARM_DESC(shards, "Parts with a lock of their own, for many CPUs (as many as CPUs, of 65536 blocks or more)");
 
 static char *cache = "auto";
 module_param(cache, charp, 0444);

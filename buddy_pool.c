@@ -3,10 +3,9 @@
  * Pools: what other modules see. The life cycle, the registry by name, and the
  * way from a pool to the shard that does the work.
  *
- * Nearly every pool is one shard. With more, which the creator has to ask for,
- * CPUs that allocate at the same time mostly take different locks: each begins
- * with the shard of its own, and goes on to the others if that has no space.
- * The price is that no block crosses from one shard to the next.
+ * A pool that is small, or on a machine with one CPU, is one shard. Otherwise it
+ * has several, so that CPUs that allocate at the same time mostly take different
+ * locks; see buddy_span.h.
  *
  * Locking: pool_list_lock guards the registry, which has every pool until its
  * last reference is dropped. A pool that is on its way out is still there, so
@@ -47,19 +46,10 @@
 
 #include "buddy_internal.h"
 #include "buddy_shard.h"
-
-#define MAX_SHARDS	64
+#include "buddy_span.h"
 
 struct buddy_pool {
-	struct buddy_shard *shards;
-	unsigned int nr_shards;
-	unsigned int shift;		/* log2 of the min block */
-	unsigned int shard_order;	/* log2 of a whole shard, in min blocks */
-	u64 base;
-	u64 size;
-	u64 min_alloc;
-	u64 max_alloc;
-
+	struct buddy_shards shards;
 	wait_queue_head_t space;	/* those who wait for a free */
 	struct kref ref;
 	struct list_head link;		/* pool_list_lock */
@@ -123,92 +113,12 @@ static __always_inline bool may_call(const struct buddy_pool *pool, const char *
 }
 
 /*
- * From the pool to a shard
+ * Blocks
  */
 
 static bool in_pool(const struct buddy_pool *pool, u64 address)
 {
-	return address >= pool->base && address - pool->base < pool->size;
-}
-
-/* The shard that @address, which is in the pool, lies in */
-static struct buddy_shard *shard_of(const struct buddy_pool *pool, u64 address)
-{
-	u64 first = pool->base >> pool->shift;
-	u64 block = first + ((address - pool->base) >> pool->shift);
-
-	if (likely(pool->nr_shards == 1))
-		return pool->shards;
-	return &pool->shards[(block >> pool->shard_order) - (first >> pool->shard_order)];
-}
-
-/* What of the window of @request lies in @shard; false if it has too little */
-static bool clip(const struct buddy_pool *pool, const struct buddy_shard *shard,
-		 const struct buddy_pool_request *request, struct buddy_pool_request *part)
-{
-	u64 before = shard->base - pool->base;
-	u64 start = request->start ? request->start - pool->base : 0;
-	u64 end = request->end ? request->end - pool->base : pool->size;
-
-	*part = *request;
-	if (request->flags & BUDDY_POOL_ALLOC_FIXED)
-		return start >= before && start - before < shard->size;
-	start = max(start, before);
-	end = min(end, before + shard->size);
-	if (start >= end || end - start < request->size)
-		return false;
-	part->start = pool->base + start;
-	part->end = end == before + shard->size ? 0 : pool->base + end;
-	return true;
-}
-
-/* Is the refusal @a to be told rather than @b? One of lack of space is. */
-static bool tells_more(int err, const struct buddy_pool_result *a, int err_b,
-		       const struct buddy_pool_result *b)
-{
-	if (err != err_b)
-		return err == -ENOSPC;
-	return err == -ENOSPC && (a->largest > b->largest ||
-				  (a->reason != BUDDY_POOL_REASON_EXHAUSTED &&
-				   b->reason == BUDDY_POOL_REASON_EXHAUSTED));
-}
-
-static int alloc_from_any(struct buddy_pool *pool, const struct buddy_pool_request *request,
-			  struct buddy_pool_result *result)
-{
-	bool down = request->flags & BUDDY_POOL_ALLOC_TOP_DOWN;
-	bool plain = !down && !request->start && !request->end;
-	unsigned int home = plain ? raw_smp_processor_id() : 0;
-	struct buddy_pool_result other;
-	struct buddy_pool_request part;
-	int err, best = -EINVAL;
-	unsigned int n, i;
-	bool asked = false;
-
-	result->reason = BUDDY_POOL_REASON_WINDOW;
-	result->largest = 0;
-	if (request->start && !in_pool(pool, request->start))
-		return -EINVAL;
-	if (request->end && (request->end <= max(pool->base, request->start) ||
-			     request->end - pool->base > pool->size))
-		return -EINVAL;
-	result->reason = BUDDY_POOL_REASON_OVERSIZE;
-	for (n = 0; n < pool->nr_shards; n++) {
-		i = down ? pool->nr_shards - 1 - n : (home + n) % pool->nr_shards;
-		if (!clip(pool, &pool->shards[i], request, &part))
-			continue;
-		err = buddy_shard_alloc(&pool->shards[i], &part, &other);
-		if (!err) {
-			*result = other;
-			return 0;
-		}
-		if (!asked || tells_more(err, &other, best, result)) {
-			*result = other;
-			best = err;
-		}
-		asked = true;
-	}
-	return best;
+	return buddy_layout_contains(&pool->shards.layout, address);
 }
 
 int buddy_pool_alloc_for_node(struct buddy_pool *pool, const struct buddy_pool_request *request,
@@ -220,12 +130,12 @@ int buddy_pool_alloc_for_node(struct buddy_pool *pool, const struct buddy_pool_r
 		result->reason = BUDDY_POOL_REASON_GONE;
 		return -ENODEV;
 	}
-	if (likely(pool->nr_shards == 1))
-		err = buddy_shard_alloc(pool->shards, request, result);
+	if (likely(pool->shards.nr == 1))
+		err = buddy_shard_alloc(pool->shards.shard, request, result);
 	else
-		err = alloc_from_any(pool, request, result);
+		err = buddy_span_alloc(&pool->shards, request, result);
 	if (unlikely(err))
-		buddy_shard_count_refused(pool->shards, err, result->reason);
+		buddy_shard_count_refused(pool->shards.shard, err, result->reason);
 	return err;
 }
 
@@ -264,12 +174,14 @@ int buddy_pool_free(struct buddy_pool *pool, u64 address, enum buddy_pool_reason
 		return -EINVAL;
 	}
 	if (unlikely(!in_pool(pool, address))) {
-		buddy_shard_count_bad_free(pool->shards, BUDDY_POOL_REASON_OUT_OF_RANGE);
+		buddy_shard_count_bad_free(pool->shards.shard, BUDDY_POOL_REASON_OUT_OF_RANGE);
 		if (reason)
 			*reason = BUDDY_POOL_REASON_OUT_OF_RANGE;
 		return -ERANGE;
 	}
-	err = buddy_shard_free(shard_of(pool, address), address, reason);
+	err = buddy_shard_free(buddy_shards_of(&pool->shards, address), address, reason);
+	if (unlikely(err == -EXDEV))
+		err = buddy_span_free(&pool->shards, address, reason);
 	if (!err)
 		wake_waiters(pool);
 	return err;
@@ -286,14 +198,9 @@ EXPORT_SYMBOL_GPL(buddy_pool_free);
 enum buddy_pool_reason buddy_pool_check(struct buddy_pool *pool,
 					const struct buddy_pool_request *request)
 {
-	enum buddy_pool_reason reason = BUDDY_POOL_REASON_OVERSIZE;
-	struct buddy_pool_request part = *request;
-	unsigned int i;
+	struct buddy_core_request core;
 
-	for (i = 0; reason && i < pool->nr_shards; i++)
-		if (pool->nr_shards == 1 || clip(pool, &pool->shards[i], request, &part))
-			reason = buddy_shard_check(&pool->shards[i], &part);
-	return reason;
+	return buddy_layout_translate(&pool->shards.layout, request, &core);
 }
 
 /* Has somebody who need not zero what he frees had blocks, or may have? */
@@ -304,11 +211,16 @@ bool buddy_pool_is_shared(const struct buddy_pool *pool)
 
 int buddy_pool_query(struct buddy_pool *pool, u64 address, u64 *start, u64 *size)
 {
+	int state;
+
 	if (unlikely(!may_call(pool, __func__)))
 		return -EINVAL;
 	if (!in_pool(pool, address))
 		return -ERANGE;
-	return buddy_shard_query(shard_of(pool, address), address, start, size);
+	state = buddy_shard_query(buddy_shards_of(&pool->shards, address), address, start, size);
+	if (state == -EXDEV)
+		state = buddy_span_query(&pool->shards, address, start, size);
+	return state;
 }
 EXPORT_SYMBOL_GPL(buddy_pool_query);
 
@@ -321,12 +233,12 @@ bool buddy_pool_next(struct buddy_pool *pool, struct buddy_pool_walk *walk)
 	/* The last piece may have ended at 2^64. */
 	if (unlikely(!may_call(pool, __func__)) || (walk->size && !next))
 		return false;
-	next = max(next, pool->base);
+	next = max(next, pool->shards.layout.base);
 	while (in_pool(pool, next)) {
 		state = buddy_pool_query(pool, next, &start, &size);
 		if (state == BUDDY_POOL_STATE_FREE) {
 			start = next;
-			size = buddy_shard_free_run(shard_of(pool, next), next);
+			size = buddy_span_free_run(&pool->shards, next);
 		}
 		if (size && start >= next) {
 			*walk = (struct buddy_pool_walk){ start, size, state };
@@ -340,88 +252,35 @@ bool buddy_pool_next(struct buddy_pool *pool, struct buddy_pool_walk *walk)
 }
 EXPORT_SYMBOL_GPL(buddy_pool_next);
 
-/* The part of [address, address + size) that lies in one shard, from its start */
-static u64 part_in_shard(const struct buddy_shard *shard, u64 address, u64 size)
-{
-	return min(size, shard->size - (address - shard->base));
-}
-
-/* Was [address, address + size) reserved, in each shard that it lies in? */
-static bool is_reserved(struct buddy_pool *pool, u64 address, u64 size)
-{
-	u64 done, part, start, found;
-	struct buddy_shard *shard;
-
-	for (done = 0; done < size; done += part) {
-		if (!in_pool(pool, address + done))
-			return false;
-		shard = shard_of(pool, address + done);
-		part = part_in_shard(shard, address + done, size - done);
-		if (buddy_shard_query(shard, address + done, &start, &found) !=
-		    BUDDY_POOL_STATE_RESERVED || start != address + done || found != part)
-			return false;
-	}
-	return size;
-}
-
 int buddy_pool_unreserve(struct buddy_pool *pool, u64 address, u64 size)
 {
-	struct buddy_shard *shard;
-	u64 done, part;
 	int err;
 
 	if (unlikely(!may_call(pool, __func__)))
 		return -EINVAL;
-	/* All or nothing, unless somebody else gives back a part meanwhile */
-	if (!is_reserved(pool, address, size))
-		return -ENOENT;
-	for (done = 0; done < size; done += part) {
-		shard = shard_of(pool, address + done);
-		part = part_in_shard(shard, address + done, size - done);
-		err = buddy_shard_unreserve(shard, address + done, part);
-		if (err)
-			return err;
-	}
-	wake_waiters(pool);
-	return 0;
+	err = buddy_span_unreserve(&pool->shards, address, size);
+	if (!err)
+		wake_waiters(pool);
+	return err;
 }
 EXPORT_SYMBOL_GPL(buddy_pool_unreserve);
 
 int buddy_pool_reserve(struct buddy_pool *pool, u64 address, u64 size)
 {
-	struct buddy_shard *shard;
-	u64 done, part;
-	int err;
-
-	if (unlikely(!may_call(pool, __func__)) || !size)
+	if (unlikely(!may_call(pool, __func__)))
 		return -EINVAL;
 	might_sleep();
-	if (!in_pool(pool, address) || size > pool->size - (address - pool->base))
-		return -ERANGE;
 	/* Whoever needs it writes to it. */
 	WRITE_ONCE(pool->shared, true);
-	for (done = 0; done < size; done += part) {
-		shard = shard_of(pool, address + done);
-		part = part_in_shard(shard, address + done, size - done);
-		err = buddy_shard_reserve(shard, address + done, part);
-		if (err) {
-			buddy_pool_unreserve(pool, address, done);
-			return err;
-		}
-	}
-	return 0;
+	return buddy_span_reserve(&pool->shards, address, size);
 }
 EXPORT_SYMBOL_GPL(buddy_pool_reserve);
 
 void buddy_pool_usage(struct buddy_pool *pool, struct buddy_pool_usage *usage)
 {
-	unsigned int i;
-
 	memset(usage, 0, sizeof(*usage));
-	if (unlikely(!may_call(pool, __func__)))
-		return;
-	for (i = 0; i < pool->nr_shards; i++)
-		buddy_shard_add_usage(&pool->shards[i], usage);
+	if (likely(may_call(pool, __func__)))
+		buddy_span_usage(&pool->shards, usage);
 }
 EXPORT_SYMBOL_GPL(buddy_pool_usage);
 
@@ -440,11 +299,13 @@ EXPORT_SYMBOL_GPL(buddy_pool_block_size);
 
 void buddy_pool_limits(const struct buddy_pool *pool, struct buddy_pool_limits *limits)
 {
-	limits->base = pool->base;
-	limits->size = pool->size;
-	limits->min_block = 1ULL << pool->shift;
-	limits->min_alloc = pool->min_alloc;
-	limits->max_alloc = pool->max_alloc;
+	const struct buddy_layout *layout = &pool->shards.layout;
+
+	limits->base = layout->base;
+	limits->size = layout->size;
+	limits->min_block = 1ULL << layout->shift;
+	limits->min_alloc = layout->min_alloc;
+	limits->max_alloc = layout->max_alloc;
 }
 
 const char *buddy_pool_name(const struct buddy_pool *pool)
@@ -469,27 +330,27 @@ u64 buddy_pool_nr_freed(struct buddy_pool *pool)
 	u64 nr = 0;
 	unsigned int i;
 
-	for (i = 0; i < pool->nr_shards; i++)
-		nr += buddy_shard_nr_freed(&pool->shards[i]);
+	for (i = 0; i < pool->shards.nr; i++)
+		nr += buddy_shard_nr_freed(&pool->shards.shard[i]);
 	return nr;
 }
 
 /* A free that did not get as far as an address */
 void buddy_pool_count_bad_free(struct buddy_pool *pool, enum buddy_pool_reason reason)
 {
-	buddy_shard_count_bad_free(pool->shards, reason);
+	buddy_shard_count_bad_free(pool->shards.shard, reason);
 }
 
 /* The block at @address lost its owner, and is kept by mappings. */
 void buddy_pool_hold(struct buddy_pool *pool, u64 address, u64 size)
 {
-	buddy_shard_hold(shard_of(pool, address), size);
+	buddy_shard_hold(buddy_shards_of(&pool->shards, address), size);
 }
 
 /* A block that was held is about to be freed. */
 void buddy_pool_unhold(struct buddy_pool *pool, u64 address, u64 size)
 {
-	buddy_shard_unhold(shard_of(pool, address), size);
+	buddy_shard_unhold(buddy_shards_of(&pool->shards, address), size);
 }
 
 /*
@@ -651,24 +512,25 @@ static u64 roundup_size(u64 size)
 /* Tells in the log what is wrong with the limits, by the rules of buddy_pool.h */
 static int set_limits(struct buddy_pool *pool, const struct buddy_pool_config *config)
 {
+	struct buddy_layout *layout = &pool->shards.layout;
 	u64 min_block = config->min_block ?: PAGE_SIZE;
 
-	pool->shift = ilog2(min_block);
-	pool->base = pool->range.start;
-	pool->size = pool->range.size >> pool->shift << pool->shift;
-	pool->min_alloc = config->min_alloc;
-	pool->max_alloc = config->max_alloc ?: pool->size;
-	if (!pool->size) {
+	layout->shift = ilog2(min_block);
+	layout->base = pool->range.start;
+	layout->size = pool->range.size >> layout->shift << layout->shift;
+	layout->min_alloc = config->min_alloc;
+	layout->max_alloc = config->max_alloc ?: layout->size;
+	if (!layout->size) {
 		pr_err("%s: size %llu is less than min_block %llu\n", pool_name(pool),
 		       pool->range.size, min_block);
 		return -EINVAL;
 	}
-	if (pool->max_alloc > pool->size || pool->min_alloc > pool->max_alloc) {
+	if (layout->max_alloc > layout->size || layout->min_alloc > layout->max_alloc) {
 		pr_err("%s: limits must be min_alloc %llu <= max_alloc %llu <= size %llu\n",
-		       pool_name(pool), pool->min_alloc, pool->max_alloc, pool->size);
+		       pool_name(pool), layout->min_alloc, layout->max_alloc, layout->size);
 		return -EINVAL;
 	}
-	if (config->max_alloc && 1ULL << pool->shift > roundup_size(config->max_alloc)) {
+	if (config->max_alloc && 1ULL << layout->shift > roundup_size(config->max_alloc)) {
 		pr_err("%s: min_block %llu is more than max_alloc %llu\n", pool_name(pool),
 		       min_block, config->max_alloc);
 		return -EINVAL;
@@ -676,54 +538,23 @@ static int set_limits(struct buddy_pool *pool, const struct buddy_pool_config *c
 	return 0;
 }
 
-/* Divides the pool at multiples of a power of two, so that blocks stay aligned */
-static int set_shards(struct buddy_pool *pool, const struct buddy_pool_config *config)
+static int divide(struct buddy_pool *pool, const struct buddy_pool_config *config)
 {
-	u64 first = pool->base >> pool->shift;
-	u64 nr = pool->size >> pool->shift;
-	unsigned int wanted = config->shards ?: 1;
-	unsigned int i;
+	u64 nr = pool->shards.layout.size >> pool->shards.layout.shift;
+	unsigned int wanted = config->shards ?: buddy_span_default(nr);
 
-	if (wanted > MAX_SHARDS || wanted > nr) {
+	if (wanted > BUDDY_MAX_SHARDS || wanted > nr) {
 		pr_err("%s: %u shards: at most %d, and a min block for each\n", pool_name(pool),
-		       wanted, MAX_SHARDS);
+		       wanted, BUDDY_MAX_SHARDS);
 		return -EINVAL;
 	}
-	pool->nr_shards = 1;
-	pool->shard_order = 63;
-	if (wanted > 1) {
-		pool->shard_order = fls64((nr - 1) / wanted);
-		pool->nr_shards = ((first + nr - 1) >> pool->shard_order) -
-				  (first >> pool->shard_order) + 1;
-		pool->max_alloc = min(pool->max_alloc, 1ULL << pool->shard_order << pool->shift);
-	}
-	if (pool->min_alloc > pool->max_alloc) {
-		pr_err("%s: min_alloc %llu is more than a shard's %llu\n", pool_name(pool),
-		       pool->min_alloc, pool->max_alloc);
-		return -EINVAL;
-	}
-	pool->shards = kvcalloc(pool->nr_shards, sizeof(*pool->shards), GFP_KERNEL);
-	if (!pool->shards)
-		return -ENOMEM;
-	for (i = 0; i < pool->nr_shards; i++) {
-		struct buddy_shard *shard = &pool->shards[i];
-		u64 start = ((first >> pool->shard_order) + i) << pool->shard_order;
-		u64 end = min(first + nr, start + (1ULL << pool->shard_order));
-
-		start = max(start, first);
-		shard->shift = pool->shift;
-		shard->base = pool->base + ((start - first) << pool->shift);
-		shard->size = (end - start) << pool->shift;
-		shard->min_alloc = pool->min_alloc;
-		shard->max_alloc = pool->max_alloc;
-	}
-	return 0;
+	return buddy_span_divide(&pool->shards, wanted);
 }
 
 /* The least min_block with which the metadata of the pool may be had */
 static u64 affordable_block(const struct buddy_pool *pool, u64 bytes, u64 limit)
 {
-	u64 min_block = 1ULL << pool->shift;
+	u64 min_block = 1ULL << pool->shards.layout.shift;
 
 	for (; bytes > limit; bytes /= 2)
 		min_block *= 2;
@@ -735,12 +566,13 @@ static int init_shards(struct buddy_pool *pool)
 	/* No more than vmalloc() hands out at once, or half of what there is */
 	u64 limit = min_t(u64, INT_MAX, ((u64)totalram_pages() << PAGE_SHIFT) / 2);
 	/* Two bits a block are the greater part, and enough to refuse a huge pool. */
-	u64 bytes = pool->size >> pool->shift >> 2;
+	u64 bytes = pool->shards.layout.size >> pool->shards.layout.shift >> 2;
+	struct buddy_shards *shards = &pool->shards;
 	unsigned int i;
 
 	if (bytes <= limit)
-		for (i = 0, bytes = 0; i < pool->nr_shards; i++)
-			bytes += buddy_shard_place(&pool->shards[i]);
+		for (i = 0, bytes = 0; i < shards->nr; i++)
+			bytes += buddy_shard_place(&shards->shard[i], shards);
 	if (bytes > limit) {
 		pr_err("%s: %llu bytes of metadata are too many; min_block=%llu would do\n",
 		       pool->name, bytes, affordable_block(pool, bytes, limit));
@@ -752,9 +584,9 @@ static int init_shards(struct buddy_pool *pool)
 		return -ENOMEM;
 	}
 	bytes = 0;
-	for (i = 0; i < pool->nr_shards; i++) {
-		buddy_shard_init(&pool->shards[i], pool->metadata + bytes);
-		bytes += buddy_shard_place(&pool->shards[i]);
+	for (i = 0; i < shards->nr; i++) {
+		buddy_shard_init(&shards->shard[i], pool->metadata + bytes);
+		bytes += buddy_shard_place(&shards->shard[i], shards);
 	}
 	return 0;
 }
@@ -824,7 +656,7 @@ struct buddy_pool *buddy_pool_create_for(struct device *dev, const struct buddy_
 	err = set_limits(pool, config);
 	if (err)
 		goto release_range;
-	err = set_shards(pool, config);
+	err = divide(pool, config);
 	if (err)
 		goto release_range;
 	err = init_shards(pool);
@@ -838,7 +670,7 @@ struct buddy_pool *buddy_pool_create_for(struct device *dev, const struct buddy_
 free_metadata:
 	vfree(pool->metadata);
 free_shards:
-	kvfree(pool->shards);
+	kvfree(pool->shards.shard);
 release_range:
 	buddy_range_release(&pool->range);
 free_pool:
@@ -862,9 +694,11 @@ static u64 nr_blocks(struct buddy_pool *pool)
 	u64 nr = 0;
 	unsigned int i;
 
-	for (i = 0; i < pool->nr_shards; i++)
-		nr += pool->shards[i].allocs - pool->shards[i].out_of_space -
-		      pool->shards[i].frees;
+	for (i = 0; i < pool->shards.nr; i++) {
+		const struct buddy_shard *shard = &pool->shards.shard[i];
+
+		nr += shard->allocs - shard->out_of_space - shard->frees;
+	}
 	return nr;
 }
 
@@ -884,9 +718,9 @@ static void free_pool(struct buddy_pool *pool)
 	if (nr)
 		pr_warn("%s: destroyed with %llu blocks still allocated\n", pool_name(pool), nr);
 	buddy_range_release(&pool->range);
-	for (i = 0; i < pool->nr_shards; i++)
-		buddy_shard_destroy(&pool->shards[i]);
-	kvfree(pool->shards);
+	for (i = 0; i < pool->shards.nr; i++)
+		buddy_shard_destroy(&pool->shards.shard[i]);
+	kvfree(pool->shards.shard);
 	vfree(pool->metadata);
 	put_device(pool->dev);
 	/* KASAN keeps what is freed for a while: whoever uses the pool now gets -ENODEV. */

@@ -22,6 +22,18 @@
  * range of numbers. Addresses are whatever the pool was created over: physical
  * addresses for a claimed range, numbers otherwise.
  *
+ * Where a block is placed. It begins at the lowest address of the free block that
+ * fits best, in that it is the smallest power of two that will do; with
+ * BUDDY_POOL_ALLOC_TOP_DOWN, as high as there can be. If no such block is free, at
+ * the lowest (highest) address where a free run is long enough.
+ *
+ * A pool of several shards does so in one shard after the other: first in that of
+ * the CPU, then in the others; with a window or TOP_DOWN, in the order of their
+ * addresses, or its reverse. Last it takes the shortest free run that crosses from
+ * one shard to the next. Only that choice differs from a pool of one shard: windows,
+ * alignments and fixed addresses are met just the same, and nothing is refused that
+ * fits. An extent of free memory that buddy_pool_query() reports ends with a shard.
+ *
  * Contexts. Functions that work on blocks, buddy_pool_alloc(), _free(), _query(),
  * _next() and _usage(), work in process, softirq and hard interrupt context,
  * with spinlocks held, with interrupts, preemption or bottom halves disabled,
@@ -91,7 +103,8 @@ struct pci_dev;
  * @pdev: claim a memory BAR of this device instead
  * @bar: which one, 0 to 5
  * @shards: split the pool in about so many parts with a lock each, for many CPUs
- *	that allocate at once; no block is larger than a part. 0 for one
+ *	that allocate at once; 1 to 64, see below. 0 for as many as there are CPUs
+ *	online, but none shorter than 65536 min blocks
  * @cache: enum buddy_pool_cache for mappings, or 0 for a choice by the backing
  */
 struct buddy_pool_config {
@@ -153,7 +166,8 @@ struct buddy_pool_result {
  * @used: allocated, and neither held nor reserved
  * @held: freed by the owner, and still mapped
  * @reserved: withdrawn
- * @peak: greatest @used + @held so far; with several shards, the sum of theirs
+ * @peak: greatest @used + @held so far; with several shards, the greatest that was
+ *	noticed, which may be less by up to a 32nd of @size
  * @largest: longest free run, as in &struct buddy_pool_result
  * @requested: sum of the sizes asked for by all requests granted so far
  * @granted: sum of the sizes given to them
@@ -169,7 +183,8 @@ struct buddy_pool_result {
  * @merges: joinings of two free blocks
  * @nr_orders: entries of @order that can be other than zero
  * @order: by order: maximal free blocks that came to be, that allocations were
- *	cut from, that merged into larger ones, and that exist now
+ *	cut from, that merged into larger ones, and that exist now. None of them
+ *	is larger than a shard, while @largest is not bound by that
  */
 struct buddy_pool_usage {
 	u64 size;

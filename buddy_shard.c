@@ -3,17 +3,13 @@
  * Shards: a range of addresses with a lock, an allocator and counters of its own.
  * A pool is one shard, or several side by side.
  *
- * Here addresses and bytes turn into the indexes and orders of the core. Index 0
- * of a shard lies at the address @origin, which is its base rounded down to the
- * largest block that it can hold, so that an index is as aligned as its address.
- * If the base of the pool is no multiple of the min block, that remainder is
- * part of every address and of @origin; alignments above it can't be met then,
- * and are refused.
- *
- * Window ends are kept as offsets from the base, since a pool may end at 2^64.
+ * Index 0 of a shard lies at the address @origin, which is its base rounded down
+ * to the largest block that it can hold, so that an index is as aligned as its
+ * address. It is index @offset of the pool, in which requests are translated.
  *
  * Locking: buddy_shard.lock guards the allocator, the counters and the
- * reservations of one shard. No two shards are ever locked at once.
+ * reservations of one shard. Here no more than one is taken at a time; see
+ * buddy_span.h for the rest.
  */
 #include <linux/cleanup.h>
 #include <linux/log2.h>
@@ -23,13 +19,6 @@
 
 #include "buddy_internal.h"
 #include "buddy_shard.h"
-
-/* An allocation of the core that no free takes back, but unreserve only */
-struct buddy_reservation {
-	struct rb_node link;
-	u64 index;
-	u64 nr;
-};
 
 /*
  * Addresses
@@ -68,121 +57,101 @@ static u64 bytes_taken(const struct buddy_shard *shard)
  * Requests
  */
 
-static unsigned int natural_order(const struct buddy_shard *shard, u64 nr)
+struct buddy_core *buddy_shard_core(struct buddy_shard *shard)
 {
-	return min_t(unsigned int, fls64(nr - 1), shard->natural_order);
+	return flushed(shard);
 }
 
-static enum buddy_pool_reason set_length(const struct buddy_shard *shard,
-					 const struct buddy_pool_request *request,
-					 struct buddy_core_request *core)
+/*
+ * The peak of several shards. A counter that all of them write to would cost what
+ * shards are there to save, so their sum is looked at only when one of them has
+ * changed by a step since it last did so, or grants a block that is larger than a
+ * step. Between that, a shard can rise by no more than three steps unseen.
+ */
+void buddy_shard_sample_peak(struct buddy_shard *shard)
 {
-	u64 size = request->size;
+	struct buddy_shards *shards = shard->shards;
+	u64 step = shard->calm / 2;
+	u64 taken = bytes_taken(shard);
+	u64 sum = 0;
+	unsigned int i;
 
-	if (size > shard->max_alloc)
-		return BUDDY_POOL_REASON_OVERSIZE;
-	if (size < shard->min_alloc)
-		return BUDDY_POOL_REASON_UNDERSIZE;
-	core->nr = size ? ((size - 1) >> shard->shift) + 1 : 1;
-	if (request->flags & BUDDY_POOL_ALLOC_POW2)
-		core->nr = 1ULL << fls64(core->nr - 1);
-	if (core->nr > shard->size >> shard->shift)
-		return BUDDY_POOL_REASON_OVERSIZE;
-	return BUDDY_POOL_REASON_NONE;
+	lockdep_assert_held(&shard->lock);
+	shard->calm_from = taken > step ? taken - step : 0;
+	for (i = 0; i < shards->nr; i++)
+		/* Racy: the sum is of no one moment, and need not be. */
+		sum += data_race(bytes_taken(&shards->shard[i]));
+	buddy_shards_raise_peak(shards, sum);
 }
 
-static enum buddy_pool_reason set_alignment(const struct buddy_shard *shard,
-					    const struct buddy_pool_request *request,
-					    struct buddy_core_request *core)
+static __always_inline void count_granted(struct buddy_shard *shard, u64 size, u64 nr)
 {
-	u64 align = request->align;
-	u64 remainder = shard->origin & ((1ULL << shard->shift) - 1);
+	u64 taken = bytes_taken(shard);
 
-	if (!align) {
-		core->align_order = natural_order(shard, core->nr);
-		return BUDDY_POOL_REASON_NONE;
-	}
-	if (!is_power_of_2(align) || remainder & (align - 1))
-		return BUDDY_POOL_REASON_ALIGN;
-	core->align_order = max_t(unsigned int, ilog2(align), shard->shift) - shard->shift;
-	return core->align_order > shard->max_order ? BUDDY_POOL_REASON_ALIGN :
-						     BUDDY_POOL_REASON_NONE;
-}
-
-/* The window [start, end) in indexes; whole blocks only */
-static enum buddy_pool_reason set_window(const struct buddy_shard *shard,
-					 const struct buddy_pool_request *request,
-					 struct buddy_core_request *core)
-{
-	u64 first = address_to_index(shard, shard->base);
-	u64 start = request->start ? request->start - shard->base : 0;
-	u64 end = request->end ? request->end - shard->base : shard->size;
-	u64 block = 1ULL << shard->shift;
-	u64 aligned;
-
-	if (start >= end || end > shard->size)
-		return BUDDY_POOL_REASON_WINDOW;
-	core->start = first + (start >> shard->shift) + !!(start & (block - 1));
-	core->end = first + (end >> shard->shift);
-	if (core->start >= core->end)
-		return BUDDY_POOL_REASON_WINDOW;
-	if (core->nr > core->end - core->start)
-		return BUDDY_POOL_REASON_OVERSIZE;
-	aligned = round_up(core->start, 1ULL << core->align_order);
-	return aligned > core->end - core->nr ? BUDDY_POOL_REASON_ALIGN : BUDDY_POOL_REASON_NONE;
-}
-
-static enum buddy_pool_reason set_fixed(const struct buddy_shard *shard,
-					const struct buddy_pool_request *request,
-					struct buddy_core_request *core)
-{
-	u64 offset = request->start - shard->base;
-
-	if (request->end || request->flags & BUDDY_POOL_ALLOC_TOP_DOWN)
-		return BUDDY_POOL_REASON_FLAGS;
-	if (!in_shard(shard, request->start))
-		return BUDDY_POOL_REASON_WINDOW;
-	if (offset & ((1ULL << shard->shift) - 1))
-		return BUDDY_POOL_REASON_MISALIGNED;
-	if (request->align && request->start & (request->align - 1))
-		return BUDDY_POOL_REASON_ALIGN;
-	core->start = address_to_index(shard, request->start);
-	core->end = core->start + core->nr;
-	return core->nr > (shard->size - offset) >> shard->shift ? BUDDY_POOL_REASON_OVERSIZE :
-								 BUDDY_POOL_REASON_NONE;
-}
-
-#define REQUEST_FLAGS (BUDDY_POOL_ALLOC_TOP_DOWN | BUDDY_POOL_ALLOC_FIXED | \
-		       BUDDY_POOL_ALLOC_POW2 | BUDDY_POOL_MAY_SLEEP | \
-		       BUDDY_POOL_WANT_LARGEST)
-
-/* Translates a request, or says why it can never be met */
-static enum buddy_pool_reason translate(const struct buddy_shard *shard,
-					const struct buddy_pool_request *request,
-					struct buddy_core_request *core)
-{
-	enum buddy_pool_reason reason;
-
-	if (request->flags & ~REQUEST_FLAGS)
-		return BUDDY_POOL_REASON_FLAGS;
-	reason = set_length(shard, request, core);
-	if (reason)
-		return reason;
-	reason = set_alignment(shard, request, core);
-	if (reason)
-		return reason;
-	core->flags = request->flags & BUDDY_POOL_ALLOC_TOP_DOWN ? BUDDY_CORE_TOP_DOWN : 0;
-	if (request->flags & BUDDY_POOL_ALLOC_FIXED)
-		return set_fixed(shard, request, core);
-	return set_window(shard, request, core);
-}
-
-static void count_granted(struct buddy_shard *shard, u64 size, u64 nr)
-{
 	shard->allocs++;
 	shard->requested += size;
 	shard->granted += nr << shard->shift;
-	shard->peak = max(shard->peak, bytes_taken(shard));
+	if (likely(taken - shard->calm_from <= shard->calm))
+		return;
+	if (shard->shards->nr == 1)
+		shard->calm = taken;
+	else
+		buddy_shard_sample_peak(shard);
+}
+
+void buddy_shard_count_granted(struct buddy_shard *shard, u64 size, u64 nr)
+{
+	count_granted(shard, size, nr);
+	if (nr << shard->shift > shard->max_plain && shard->shards->nr > 1)
+		buddy_shard_sample_peak(shard);
+}
+
+/*
+ * What of a request in indexes of the pool this shard alone can try to meet, in its
+ * own; false if nothing.
+ */
+static bool clip(const struct buddy_shard *shard, const struct buddy_core_request *wanted,
+		 struct buddy_core_request *part)
+{
+	u64 start = max(wanted->start, buddy_shard_first(shard));
+	u64 end = min(wanted->end, buddy_shard_end(shard));
+	u64 aligned = round_up(start, 1ULL << wanted->align_order);
+
+	if (aligned >= end || end - aligned < wanted->nr)
+		return false;
+	*part = *wanted;
+	/* Aligned to more than its length, it has one place for it. */
+	if (wanted->align_order > shard->max_order) {
+		start = aligned;
+		end = aligned + wanted->nr;
+		part->align_order = 0;
+	}
+	part->start = start - shard->offset;
+	part->end = end - shard->offset;
+	return true;
+}
+
+/* Takes what was clipped if it is quickly found; else -EAGAIN if a search may find it */
+static int take_quickly(struct buddy_shard *shard, const struct buddy_core_request *part,
+			u64 *index)
+{
+	lockdep_assert_held(&shard->lock);
+	if (part->end - part->start > part->nr)
+		return buddy_park_alloc(&shard->park, part, index);
+	*index = part->start;
+	return buddy_core_alloc_at(flushed(shard), part->start, part->nr);
+}
+
+int buddy_shard_take(struct buddy_shard *shard, const struct buddy_pool_request *request,
+		     const struct buddy_core_request *wanted, u64 *index)
+{
+	struct buddy_core_request part;
+
+	if (!clip(shard, wanted, &part) || take_quickly(shard, &part, index))
+		return -ENOSPC;
+	buddy_shard_count_granted(shard, request->size, part.nr);
+	*index += shard->offset;
+	return 0;
 }
 
 /* Why there is no space, and if asked for, what there is */
@@ -211,16 +180,11 @@ static int try_alloc(struct buddy_shard *shard, const struct buddy_pool_request 
 	int err;
 
 	guard(spinlock_irqsave)(&shard->lock);
-	if (request->flags & BUDDY_POOL_ALLOC_FIXED) {
-		*index = core->start;
-		err = buddy_core_alloc_at(flushed(shard), core->start, core->nr);
-	} else {
-		err = *cursor ? -EAGAIN : buddy_park_alloc(&shard->park, core, index);
-		if (err == -EAGAIN)
-			err = buddy_core_search(flushed(shard), core, cursor, index);
-	}
+	err = *cursor ? -EAGAIN : take_quickly(shard, core, index);
+	if (err == -EAGAIN)
+		err = buddy_core_search(flushed(shard), core, cursor, index);
 	if (!err) {
-		count_granted(shard, request->size, core->nr);
+		buddy_shard_count_granted(shard, request->size, core->nr);
 	} else if (err == -ENOSPC || !(request->flags & BUDDY_POOL_MAY_SLEEP)) {
 		explain_no_space(shard, core, request->flags, result);
 		err = -ENOSPC;
@@ -237,7 +201,7 @@ static inline bool alloc_plain(struct buddy_shard *shard, const struct buddy_poo
 
 	if (request->align | request->start | request->end || !size ||
 	    request->flags & ~(BUDDY_POOL_MAY_SLEEP | BUDDY_POOL_WANT_LARGEST) ||
-	    size < shard->min_alloc || size > shard->max_alloc)
+	    size < shard->min_alloc || size > shard->max_plain)
 		return false;
 	nr = ((size - 1) >> shard->shift) + 1;
 	if (nr & (nr - 1))
@@ -253,19 +217,22 @@ static inline bool alloc_plain(struct buddy_shard *shard, const struct buddy_poo
 	return true;
 }
 
-int buddy_shard_alloc(struct buddy_shard *shard, const struct buddy_pool_request *request,
-		      struct buddy_pool_result *result)
+bool buddy_shard_alloc_plain(struct buddy_shard *shard, const struct buddy_pool_request *request,
+			     struct buddy_pool_result *result)
+{
+	return alloc_plain(shard, request, result);
+}
+
+int buddy_shard_search(struct buddy_shard *shard, const struct buddy_pool_request *request,
+		       const struct buddy_core_request *wanted, struct buddy_pool_result *result)
 {
 	struct buddy_core_request core;
 	u64 cursor = 0;
 	u64 index;
 	int err;
 
-	if (likely(alloc_plain(shard, request, result)))
-		return 0;
-	result->reason = translate(shard, request, &core);
-	if (result->reason)
-		return -EINVAL;
+	if (!clip(shard, wanted, &core))
+		return -ENOSPC;
 	for (;;) {
 		err = try_alloc(shard, request, &core, &cursor, &index, result);
 		if (err != -EAGAIN)
@@ -276,15 +243,21 @@ int buddy_shard_alloc(struct buddy_shard *shard, const struct buddy_pool_request
 		return err;
 	result->address = index_to_address(shard, index);
 	result->size = core.nr << shard->shift;
+	result->reason = BUDDY_POOL_REASON_NONE;
 	return 0;
 }
 
-enum buddy_pool_reason buddy_shard_check(const struct buddy_shard *shard,
-					 const struct buddy_pool_request *request)
+int buddy_shard_alloc(struct buddy_shard *shard, const struct buddy_pool_request *request,
+		      struct buddy_pool_result *result)
 {
 	struct buddy_core_request core;
 
-	return translate(shard, request, &core);
+	if (likely(alloc_plain(shard, request, result)))
+		return 0;
+	result->reason = buddy_layout_translate(&shard->shards->layout, request, &core);
+	if (result->reason)
+		return -EINVAL;
+	return buddy_shard_search(shard, request, &core, result);
 }
 
 void buddy_shard_count_refused(struct buddy_shard *shard, int err, enum buddy_pool_reason reason)
@@ -324,75 +297,43 @@ static struct buddy_reservation *find_reservation(const struct buddy_shard *shar
 	struct rb_node *link;
 
 	lockdep_assert_held(&shard->lock);
-	if (likely(!shard->nr_reserved))
+	if (likely(!shard->nr_special))
 		return NULL;
 	link = rb_find(&index, &shard->reservations, compare_reservation);
 	return link ? rb_entry(link, struct buddy_reservation, link) : NULL;
 }
 
-static bool is_whole_blocks(const struct buddy_shard *shard, u64 address, u64 size)
+bool buddy_shard_is_reserved(const struct buddy_shard *shard, u64 index)
 {
-	return !(((address - shard->origin) | size) & ((1ULL << shard->shift) - 1));
+	return find_reservation(shard, index);
 }
 
-int buddy_shard_reserve(struct buddy_shard *shard, u64 address, u64 size)
+void buddy_shard_add_reservation(struct buddy_shard *shard, struct buddy_reservation *reservation)
 {
-	struct buddy_reservation *reservation;
-	int err;
-
-	if (!size || !is_whole_blocks(shard, address, size))
-		return -EINVAL;
-	if (!in_shard(shard, address) || size > shard->size - (address - shard->base))
-		return -ERANGE;
-	reservation = kmalloc(sizeof(*reservation), GFP_KERNEL);
-	if (!reservation)
-		return -ENOMEM;
-	reservation->index = address_to_index(shard, address);
-	reservation->nr = size >> shard->shift;
-	scoped_guard(spinlock_irqsave, &shard->lock) {
-		err = buddy_core_alloc_at(flushed(shard), reservation->index, reservation->nr);
-		if (!err) {
-			rb_add(&reservation->link, &shard->reservations, reservation_is_before);
-			shard->nr_reserved++;
-			shard->reserved += size;
-		}
-	}
-	if (err)
-		kfree(reservation);
-	return err ? -EBUSY : 0;
+	lockdep_assert_held(&shard->lock);
+	rb_add(&reservation->link, &shard->reservations, reservation_is_before);
+	shard->nr_special++;
 }
 
-int buddy_shard_unreserve(struct buddy_shard *shard, u64 address, u64 size)
+struct buddy_reservation *buddy_shard_remove_reservation(struct buddy_shard *shard, u64 index,
+							 u64 nr)
 {
-	struct buddy_reservation *reservation = NULL;
-	u64 nr;
+	struct buddy_reservation *reservation = find_reservation(shard, index);
 
-	if (!in_shard(shard, address) || !is_whole_blocks(shard, address, size))
-		return -ENOENT;
-	scoped_guard(spinlock_irqsave, &shard->lock) {
-		reservation = find_reservation(shard, address_to_index(shard, address));
-		if (reservation && reservation->nr == size >> shard->shift) {
-			rb_erase(&reservation->link, &shard->reservations);
-			buddy_core_free(flushed(shard), reservation->index, &nr);
-			shard->nr_reserved--;
-			shard->nr_unreserved++;
-			shard->reserved -= size;
-		} else {
-			reservation = NULL;
-		}
-	}
-	if (!reservation)
-		return -ENOENT;
-	kfree(reservation);
-	return 0;
+	if (!reservation || reservation->nr != nr)
+		return NULL;
+	rb_erase(&reservation->link, &shard->reservations);
+	shard->nr_special--;
+	shard->nr_unreserved++;
+	return reservation;
 }
 
 /*
  * Frees
  */
 
-static int refuse_free(struct buddy_shard *shard, int err, enum buddy_pool_reason why,
-		       enum buddy_pool_reason *reason)
+int buddy_shard_refuse_free(struct buddy_shard *shard, int err, enum buddy_pool_reason why,
+			    enum buddy_pool_reason *reason)
 {
 	shard->bad_free[why]++;
 	if (reason)
@@ -400,26 +341,54 @@ static int refuse_free(struct buddy_shard *shard, int err, enum buddy_pool_reaso
 	return err;
 }
 
+/* Is @index in a piece of what other shards have pieces of, too? */
+static bool is_in_span(const struct buddy_shard *shard, u64 index)
+{
+	const struct buddy_core *core = &shard->park.core;
+
+	return index - core->first < shard->front || core->end - index <= shard->back;
+}
+
+/* May the block at @index not just be freed? Told apart only if there is such a block */
+static noinline int check_special(struct buddy_shard *shard, u64 index,
+				  enum buddy_pool_reason *reason)
+{
+	if (is_in_span(shard, index))
+		return -EXDEV;
+	if (find_reservation(shard, index))
+		return buddy_shard_refuse_free(shard, -ENOENT, BUDDY_POOL_REASON_RESERVED, reason);
+	return 0;
+}
+
 int buddy_shard_free(struct buddy_shard *shard, u64 address, enum buddy_pool_reason *reason)
 {
 	struct buddy_core_extent extent;
+	u64 index;
 	int err;
 
 	guard(spinlock_irqsave)(&shard->lock);
 	if (!in_shard(shard, address))
-		return refuse_free(shard, -ERANGE, BUDDY_POOL_REASON_OUT_OF_RANGE, reason);
+		return buddy_shard_refuse_free(shard, -ERANGE, BUDDY_POOL_REASON_OUT_OF_RANGE,
+					       reason);
 	if ((address - shard->origin) & ((1ULL << shard->shift) - 1))
-		return refuse_free(shard, -EINVAL, BUDDY_POOL_REASON_MISALIGNED, reason);
-	if (find_reservation(shard, address_to_index(shard, address)))
-		return refuse_free(shard, -ENOENT, BUDDY_POOL_REASON_RESERVED, reason);
-	err = buddy_park_free(&shard->park, address_to_index(shard, address));
+		return buddy_shard_refuse_free(shard, -EINVAL, BUDDY_POOL_REASON_MISALIGNED,
+					       reason);
+	index = address_to_index(shard, address);
+	if (unlikely(shard->nr_special)) {
+		err = check_special(shard, index, reason);
+		if (err)
+			return err;
+	}
+	err = buddy_park_free(&shard->park, index);
 	if (err == -ENOENT)
-		return refuse_free(shard, err, BUDDY_POOL_REASON_NOT_ALLOCATED, reason);
+		return buddy_shard_refuse_free(shard, err, BUDDY_POOL_REASON_NOT_ALLOCATED,
+					       reason);
 	if (err) {
-		buddy_core_query(flushed(shard), address_to_index(shard, address), &extent);
+		buddy_core_query(flushed(shard), index, &extent);
 		if (find_reservation(shard, extent.start))
-			return refuse_free(shard, -ENOENT, BUDDY_POOL_REASON_RESERVED, reason);
-		return refuse_free(shard, err, BUDDY_POOL_REASON_INTERIOR, reason);
+			return buddy_shard_refuse_free(shard, -ENOENT,
+						       BUDDY_POOL_REASON_RESERVED, reason);
+		return buddy_shard_refuse_free(shard, err, BUDDY_POOL_REASON_INTERIOR, reason);
 	}
 	shard->frees++;
 	if (reason)
@@ -433,33 +402,21 @@ int buddy_shard_free(struct buddy_shard *shard, u64 address, enum buddy_pool_rea
 
 int buddy_shard_query(struct buddy_shard *shard, u64 address, u64 *start, u64 *size)
 {
+	u64 index = address_to_index(shard, address);
 	struct buddy_core_extent extent;
 
 	if (!in_shard(shard, address))
 		return -ERANGE;
 	guard(spinlock_irqsave)(&shard->lock);
-	buddy_core_query(flushed(shard), address_to_index(shard, address), &extent);
+	if (is_in_span(shard, index))
+		return -EXDEV;
+	buddy_core_query(flushed(shard), index, &extent);
 	*start = index_to_address(shard, extent.start);
 	*size = extent.nr << shard->shift;
 	if (extent.kind == BUDDY_CORE_FREE)
 		return BUDDY_POOL_STATE_FREE;
 	return find_reservation(shard, extent.start) ? BUDDY_POOL_STATE_RESERVED :
 						      BUDDY_POOL_STATE_USED;
-}
-
-u64 buddy_shard_free_run(struct buddy_shard *shard, u64 address)
-{
-	u64 index = address_to_index(shard, address);
-	struct buddy_core_extent extent;
-	struct buddy_core *core;
-	u64 next = index;
-
-	guard(spinlock_irqsave)(&shard->lock);
-	core = flushed(shard);
-	/* A run is no more than two maximal free blocks of each order. */
-	while (!buddy_core_query(core, next, &extent) && extent.kind == BUDDY_CORE_FREE)
-		next = extent.start + extent.nr;
-	return next == index ? 0 : index_to_address(shard, next) - address;
 }
 
 static void add_core_counters(struct buddy_pool_usage *usage, const struct buddy_core *core)
@@ -480,18 +437,16 @@ static void add_core_counters(struct buddy_pool_usage *usage, const struct buddy
 
 void buddy_shard_add_usage(struct buddy_shard *shard, struct buddy_pool_usage *usage)
 {
-	struct buddy_core *core;
+	struct buddy_core *core = flushed(shard);
 	unsigned int r;
-	u64 largest;
 
-	guard(spinlock_irqsave)(&shard->lock);
-	core = flushed(shard);
 	usage->size += shard->size;
 	usage->free += core->nr_free << shard->shift;
 	usage->held += shard->held;
 	usage->reserved += shard->reserved;
+	/* Held is counted where a block begins: this may be less than 0, but not the sum. */
 	usage->used += bytes_taken(shard) - shard->held;
-	usage->peak += shard->peak;
+	usage->peak += shard->calm;
 	usage->requested += shard->requested;
 	usage->granted += shard->granted;
 	usage->allocs += shard->allocs;
@@ -504,10 +459,17 @@ void buddy_shard_add_usage(struct buddy_shard *shard, struct buddy_pool_usage *u
 		usage->bad_free[r] += shard->bad_free[r];
 		usage->bad_frees += shard->bad_free[r];
 	}
-	largest = buddy_core_largest(core, core->first, core->end, NULL) << shard->shift;
-	usage->largest = max(usage->largest, largest);
 	usage->nr_orders = max(usage->nr_orders, shard->max_order + 1);
 	add_core_counters(usage, core);
+}
+
+u64 buddy_shard_largest(struct buddy_shard *shard, u64 start, u64 end)
+{
+	start = max(start, buddy_shard_first(shard));
+	end = min(end, buddy_shard_end(shard));
+	if (start >= end)
+		return 0;
+	return buddy_core_largest(flushed(shard), start - shard->offset, end - shard->offset, NULL);
 }
 
 void buddy_shard_count_bad_free(struct buddy_shard *shard, enum buddy_pool_reason reason)
@@ -538,14 +500,26 @@ void buddy_shard_unhold(struct buddy_shard *shard, u64 size)
  * Life cycle
  */
 
-u64 buddy_shard_place(struct buddy_shard *shard)
+u64 buddy_shard_place(struct buddy_shard *shard, struct buddy_shards *shards)
 {
-	u64 block = shard->base >> shard->shift;
-	u64 nr = shard->size >> shard->shift;
+	const struct buddy_layout *layout = &shards->layout;
+	u64 block = shard->base >> layout->shift;
+	u64 nr = shard->size >> layout->shift;
 
+	shard->shards = shards;
+	shard->shift = layout->shift;
+	shard->min_alloc = layout->min_alloc;
+	shard->max_plain = layout->max_alloc;
+	if (shards->nr > 1) {
+		u64 step = 1ULL << shards->order << shard->shift >> BUDDY_CALM_SHIFT;
+
+		shard->max_plain = min(layout->max_alloc, step);
+		shard->calm = 2 * step;
+	}
 	shard->max_order = buddy_core_max_order(nr);
 	block &= (1ULL << shard->max_order) - 1;
 	shard->origin = shard->base - (block << shard->shift);
+	shard->offset = buddy_layout_index(layout, shard->origin);
 	return buddy_core_metadata_size(block, nr);
 }
 
@@ -555,7 +529,6 @@ void buddy_shard_init(struct buddy_shard *shard, void *metadata)
 	shard->reservations = RB_ROOT;
 	buddy_core_init(&shard->park.core, address_to_index(shard, shard->base),
 			shard->size >> shard->shift, metadata);
-	shard->natural_order = fls64(shard->park.core.avail) - 1;
 }
 
 void buddy_shard_destroy(struct buddy_shard *shard)

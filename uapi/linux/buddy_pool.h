@@ -142,7 +142,11 @@ struct buddy_pool_info {
 	char name[BUDDY_POOL_NAME_LEN];
 };
 
-/* Placement; none: the lowest address of the best-fitting free block */
+/*
+ * Placement; none: the lowest address of the best-fitting free block. A large pool
+ * may be divided in shards, which are searched one after the other, the CPU's own
+ * first, or with a window or TOP_DOWN in the order of addresses
+ */
 #define BUDDY_POOL_ALLOC_TOP_DOWN	(1U << 0)	/* the highest instead */
 #define BUDDY_POOL_ALLOC_FIXED		(1U << 1)	/* exactly at start */
 #define BUDDY_POOL_ALLOC_POW2		(1U << 2)	/* keep a whole power of two */
@@ -222,7 +226,8 @@ struct buddy_pool_order_stats {
  * @used: out: bytes in blocks that have a handle or a kernel user
  * @held: out: bytes in blocks that were freed but are still mapped
  * @reserved: out: bytes withdrawn
- * @peak: out: greatest used + held so far
+ * @peak: out: greatest used + held so far; in a pool of several shards, the
+ *	greatest that was noticed, which may be less by up to a 32nd of length
  * @largest: out: bytes in the longest free run. If there are very many pieces not
  *	all are looked at; then it is a run that exists, and the longest is less
  *	than four times as long
@@ -272,7 +277,7 @@ struct buddy_pool_stats {
 
 /* States of an extent */
 enum buddy_pool_state {
-	BUDDY_POOL_STATE_FREE = 1,	/* a maximal free block */
+	BUDDY_POOL_STATE_FREE = 1,	/* a maximal free block, in its shard */
 	BUDDY_POOL_STATE_USED = 2,	/* a block that somebody has */
 	BUDDY_POOL_STATE_OWN = 3,	/* a block of this open file */
 	BUDDY_POOL_STATE_RESERVED = 4	/* a range that is withdrawn */

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Where a pool lies, and what a request in bytes asks of the core.
+ *
+ * Here addresses and bytes turn into the indexes and orders of the core. Index 0
+ * lies at the address @origin, which is the base rounded down to the largest block
+ * that the pool can hold, so that an index is as aligned as its address. If the
+ * base is no multiple of the min block, that remainder is part of every address
+ * and of @origin; alignments above it can't be met then, and are refused.
+ */
+#ifndef BUDDY_LAYOUT_H
+#define BUDDY_LAYOUT_H
+
+#include <linux/types.h>
+
+#include "buddy_core.h"
+#include "buddy_pool.h"
+
+/**
+ * struct buddy_layout - constants of a pool
+ * @shift: log2 of the min block
+ * @max_order: of the largest block it could hold if its base were aligned
+ * @natural_order: of the largest block it holds
+ * @origin: address of index 0
+ * @base: first address
+ * @size: bytes
+ * @min_alloc: least size of a request
+ * @max_alloc: greatest size of a request
+ */
+struct buddy_layout {
+	unsigned int shift;
+	unsigned int max_order;
+	unsigned int natural_order;
+	u64 origin;
+	u64 base;
+	u64 size;
+	u64 min_alloc;
+	u64 max_alloc;
+};
+
+static inline u64 buddy_layout_address(const struct buddy_layout *layout, u64 index)
+{
+	return layout->origin + (index << layout->shift);
+}
+
+static inline u64 buddy_layout_index(const struct buddy_layout *layout, u64 address)
+{
+	return (address - layout->origin) >> layout->shift;
+}
+
+static inline bool buddy_layout_contains(const struct buddy_layout *layout, u64 address)
+{
+	return address >= layout->base && address - layout->base < layout->size;
+}
+
+/* Fills in what follows from base, size and shift */
+void buddy_layout_complete(struct buddy_layout *layout);
+
+/**
+ * buddy_layout_translate() - say in indexes what is wanted
+ * @layout: of the pool
+ * @request: what is wanted
+ * @core: filled. With BUDDY_POOL_ALLOC_FIXED, its window is just as long as the run
+ *
+ * Return: BUDDY_POOL_REASON_NONE, or why it can never be met.
+ */
+enum buddy_pool_reason buddy_layout_translate(const struct buddy_layout *layout,
+					      const struct buddy_pool_request *request,
+					      struct buddy_core_request *core);
+
+#endif
