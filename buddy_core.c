@@ -221,38 +221,48 @@ static inline unsigned int order_around(u64 word, unsigned int p)
  */
 
 /*
- * Word @i of @level has got its first maximal free blocks of the orders
- * @gained, and has no more of the orders @lost: tell its ancestors.
+ * Word @i of @level has got its first maximal free blocks of @orders: tell those of
+ * its ancestors that had none either.
  */
-static noinline void propagate(struct buddy_core *core, unsigned int level, u64 i, u64 gained,
-			       u64 lost)
+static noinline void gain_orders(struct buddy_core *core, unsigned int level, u64 i, u64 orders)
 {
-	for (; level < core->top && (gained | lost); i >>= 6) {
+	for (; level < core->top && orders; i >>= 6) {
 		u64 *node = node_at(core, ++level, i >> 6);
 		u64 bit = 1ULL << (i & 63);
-		u64 orders;
+		u64 rest;
 
-		for (orders = gained; orders; orders &= orders - 1) {
-			unsigned int q = __ffs64(orders);
+		for (rest = orders; rest; rest &= rest - 1) {
+			unsigned int q = __ffs64(rest);
 
 			if (node[q])
-				gained &= ~(1ULL << q);
+				orders &= ~(1ULL << q);
 			node[q] |= bit;
 		}
-		for (orders = lost; orders; orders &= orders - 1) {
-			unsigned int q = __ffs64(orders);
+	}
+	core->avail |= orders;
+}
+
+/* Word @i of @level has no more maximal free blocks of @orders: likewise */
+static noinline void lose_orders(struct buddy_core *core, unsigned int level, u64 i, u64 orders)
+{
+	for (; level < core->top && orders; i >>= 6) {
+		u64 *node = node_at(core, ++level, i >> 6);
+		u64 bit = 1ULL << (i & 63);
+		u64 rest;
+
+		for (rest = orders; rest; rest &= rest - 1) {
+			unsigned int q = __ffs64(rest);
 
 			node[q] &= ~bit;
 			if (node[q])
-				lost &= ~(1ULL << q);
+				orders &= ~(1ULL << q);
 		}
 	}
-	core->avail |= gained;
-	core->avail &= ~lost;
+	core->avail &= ~orders;
 }
 
 /*
- * propagate() of order @q < 6 alone, of leaf @i: it has got its first such block.
+ * gain_orders() of order @q < 6 of leaf @i, which has got its first such block.
  * Whether that is the first of the node above too is nothing a processor can
  * foresee, so there is no branch for it; whether that of 2^18 blocks, it can.
  */
@@ -269,8 +279,8 @@ static inline void gain_in_leaf(struct buddy_core *core, u64 i, unsigned int q)
 		*word = old | (u64)gained << (i >> 6 & 63);
 		gained &= !old;
 	}
-	if (unlikely(gained))
-		propagate(core, 2, i >> 12, 1ULL << q, 0);
+	if (gained)
+		gain_orders(core, 2, i >> 12, 1ULL << q);
 }
 
 /* Likewise: if @lost, it has no such block any more. */
@@ -280,15 +290,31 @@ static inline void lose_in_leaf(struct buddy_core *core, u64 i, unsigned int q, 
 	u64 rest = *word & ~((u64)lost << (i & 63));
 
 	*word = rest;
-	lost = !rest;
 	if (likely(core->top >= 2)) {
+		lost = !rest;
 		word = node_at(core, 2, i >> 12) + q;
 		rest = *word & ~((u64)lost << (i >> 6 & 63));
 		*word = rest;
-		lost = !rest;
 	}
-	if (unlikely(lost))
-		propagate(core, 2, i >> 12, 0, 1ULL << q);
+	if (!rest)
+		lose_orders(core, 2, i >> 12, 1ULL << q);
+}
+
+/*
+ * Word @i of @level has got one block of each order in [@from, @to), all of which
+ * nothing else in the pool has: nobody has to look at what the words above hold.
+ */
+static inline void add_only_blocks(struct buddy_core *core, unsigned int level, u64 i,
+				   unsigned int from, unsigned int to)
+{
+	core->avail |= orders_between(from, to);
+	for (; level < core->top; i >>= 6) {
+		u64 *node = node_at(core, ++level, i >> 6);
+		unsigned int q;
+
+		for (q = from; q < to; q++)
+			node[q] = 1ULL << (i & 63);
+	}
 }
 
 /*
@@ -310,8 +336,8 @@ static void write_word(struct buddy_core *core, unsigned int level, u64 i, u64 n
 			after &= low_bits(6);
 		}
 		*word = new;
-		propagate(core, level, i, (after & ~before) << 6 * level,
-			  (before & ~after) << 6 * level);
+		gain_orders(core, level, i, (after & ~before) << 6 * level);
+		lose_orders(core, level, i, (before & ~after) << 6 * level);
 		if (level == core->top || !old == !new)
 			return;
 		bit = 1ULL << (i & 63);
@@ -664,7 +690,8 @@ static u64 cut_block(struct buddy_core *core, unsigned int level, u64 i, unsigne
 
 		rest -= whole << shift;
 		*word_at(core, level, i) |= low_bits(whole + !!rest) << p;
-		propagate(core, level, i, left & orders_between(shift, shift + 6), lost);
+		gain_orders(core, level, i, left & orders_between(shift, shift + 6));
+		lose_orders(core, level, i, lost);
 		if (!rest)
 			break;
 		/* The child at the cut was free: it is so from its position 0 on. */
@@ -677,13 +704,46 @@ static u64 cut_block(struct buddy_core *core, unsigned int level, u64 i, unsigne
 	return start;
 }
 
+/*
+ * Likewise of a whole block of order @order, if there is none of the orders from
+ * that to @q: each of them gets its only block.
+ */
+static u64 split_block(struct buddy_core *core, unsigned int level, u64 i, unsigned int p,
+		       unsigned int q, bool last, unsigned int order)
+{
+	u64 start = (i << 6 | p) << 6 * level;
+	unsigned int to = q;
+
+	core->nr_free -= 1ULL << order;
+	core->taken[q]++;
+	core->split[order]++;
+	core->split[q]--;
+	if (last)
+		lose_orders(core, level, i, 1ULL << q);
+	for (;;) {
+		unsigned int from = max(order, 6 * level);
+
+		*word_at(core, level, i) |= first_block[from - 6 * level] << p;
+		add_only_blocks(core, level, i, from, to);
+		if (order >= 6 * level)
+			break;
+		/* The child was free: it is split from its position 0 on. */
+		i = i << 6 | p;
+		p = 0;
+		to = 6 * level--;
+	}
+	set_extent(core, start, 1ULL << order);
+	return start;
+}
+
 /* The lowest of the smallest maximal free blocks of order @order or more */
 static int alloc_best_fit(struct buddy_core *core, u64 nr, unsigned int order, u64 *index)
 {
 	u64 orders = core->avail >> order;
-	unsigned int level, q;
+	unsigned int level, q, p;
 	u64 i = 0;
 	u64 blocks;
+	bool last;
 
 	if (!orders)
 		return -ENOSPC;
@@ -691,7 +751,10 @@ static int alloc_best_fit(struct buddy_core *core, u64 nr, unsigned int order, u
 	for (level = core->top; q < 6 * level; level--)
 		i = i << 6 | __ffs64(node_at(core, level, i)[q]);
 	blocks = maximal_blocks(*word_at(core, level, i), q - 6 * level);
-	*index = cut_block(core, level, i, __ffs64(blocks), q, !(blocks & (blocks - 1)), nr);
+	p = __ffs64(blocks);
+	last = !(blocks & (blocks - 1));
+	*index = nr == 1ULL << order ? split_block(core, level, i, p, q, last, order) :
+				       cut_block(core, level, i, p, q, last, nr);
 	return 0;
 }
 
@@ -747,9 +810,7 @@ static noinline u64 split_in_leaf(struct buddy_core *core, unsigned int order, u
 
 	core->split[order]++;
 	core->split[q]--;
-	do
-		gain_in_leaf(core, index >> 6, --q);
-	while (q > order);
+	add_only_blocks(core, 0, index >> 6, order, q);
 	return index;
 }
 
@@ -795,13 +856,14 @@ static void free_block(struct buddy_core *core, unsigned int level, u64 i, unsig
 		if (merged < 6 || level == core->top)
 			break;
 		/* Before, the word held one block of each order from r on. */
-		propagate(core, level, i, 0, orders_between(r, 6) << 6 * level);
+		lose_orders(core, level, i, orders_between(r, 6) << 6 * level);
 		p = i & 63;
 		i >>= 6;
 		r = 0;
 	}
 	missing = orders_between(r, merged) & ~orders_among(*word, r, merged);
-	propagate(core, level, i, 1ULL << (6 * level + merged), missing << 6 * level);
+	gain_orders(core, level, i, 1ULL << (6 * level + merged));
+	lose_orders(core, level, i, missing << 6 * level);
 	count_freed(core, k, 6 * level + merged);
 }
 
@@ -824,7 +886,8 @@ static noinline void merge_in_leaf(struct buddy_core *core, u64 i, unsigned int 
 	core->merged[k]++;
 	for (q = k; !(used & first_block[q] << (p ^ 1 << q)); q++) {
 		/* The buddy was one; is there another? */
-		lose_in_leaf(core, i, q, !half_used_pairs(used_fields(used, q), q));
+		if (!half_used_pairs(used_fields(used, q), q))
+			lose_in_leaf(core, i, q, true);
 		p &= ~(1 << q);
 	}
 	core->merged[q]--;
