@@ -8,6 +8,7 @@
  * operations, spread over the whole: of each group of operations the first few
  * are measured and the others done by the allocator's place().
  */
+#include <linux/prefetch.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/sizes.h>
@@ -29,7 +30,10 @@ static int set_up_slots(struct bench_run *run)
 
 static __always_inline void fill_step(struct bench_run *run, u64 i)
 {
-	if (run->allocator->alloc(run->pool, 1, &run->slots[run->base + i]))
+	struct bench_slot *slot = &run->slots[run->base + i];
+
+	prefetchw(slot + BENCH_AHEAD);
+	if (run->allocator->alloc(run->pool, 1, slot))
 		run->failed++;
 }
 
@@ -66,7 +70,10 @@ static void shuffle(struct bench_run *run)
 
 static __always_inline void free_step(struct bench_run *run, u64 i)
 {
-	run->allocator->free(run->pool, &run->slots[run->base + i]);
+	struct bench_slot *slot = &run->slots[run->base + i];
+
+	prefetchw(slot + BENCH_AHEAD);
+	run->allocator->free(run->pool, slot);
 }
 
 static void free_phase(struct bench_run *run, unsigned int phase)
@@ -224,13 +231,16 @@ enum { SMALL, PATTERN, LARGE, REVERSE };
 
 static __always_inline void small_step(struct bench_run *run, u64 i)
 {
-	if (run->allocator->alloc_aligned(run->pool, SZ_8K >> BENCH_SHIFT, SZ_64K,
-					  &run->slots[run->base + i]))
+	struct bench_slot *slot = &run->slots[run->base + i];
+
+	prefetchw(slot + BENCH_AHEAD);
+	if (run->allocator->alloc_aligned(run->pool, SZ_8K >> BENCH_SHIFT, SZ_64K, slot))
 		run->failed++;
 }
 
 static __always_inline void large_step(struct bench_run *run, u64 i)
 {
+	prefetchw(&run->slots[i + BENCH_AHEAD]);
 	if (run->allocator->alloc(run->pool, PIECE, &run->slots[i]))
 		run->failed++;
 }
@@ -263,6 +273,7 @@ static void small_phase(struct bench_run *run, unsigned int phase)
 /* @param: the pieces are freed as cleared */
 static __always_inline void free_piece(struct bench_run *run, u64 i)
 {
+	prefetchw(&run->slots[i + BENCH_AHEAD]);
 	if (run->c->param)
 		run->allocator->free_cleared(run->pool, &run->slots[i]);
 	else
@@ -277,12 +288,18 @@ static __always_inline void pattern_03_step(struct bench_run *run, u64 i)
 
 static __always_inline void pattern_12_step(struct bench_run *run, u64 i)
 {
-	run->allocator->free(run->pool, &run->slots[i / 2 * 4 + 1 + i % 2]);
+	u64 piece = i / 2 * 4 + 1 + i % 2;
+
+	prefetchw(&run->slots[piece + BENCH_AHEAD]);
+	run->allocator->free(run->pool, &run->slots[piece]);
 }
 
 static __always_inline void reverse_step(struct bench_run *run, u64 i)
 {
-	free_piece(run, PIECES - 2 - 2 * i);
+	u64 piece = PIECES - 2 - 2 * i;
+
+	prefetchw(&run->slots[piece - min(piece, BENCH_AHEAD)]);
+	free_piece(run, piece);
 }
 
 static int allocation_part(struct bench_run *run)

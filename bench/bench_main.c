@@ -25,6 +25,7 @@
 #include <linux/vmalloc.h>
 
 #include "bench.h"
+#include "buddy_pool.h"
 
 /* Pages for everything else */
 #define LEFT_ALONE	(SZ_32M >> PAGE_SHIFT)

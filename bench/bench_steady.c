@@ -95,8 +95,9 @@ static __always_inline void trace_step(struct bench_run *run, u64 i)
 	const struct bench_op *op = &run->c->trace->ops[run->pos + i];
 	struct bench_slot *slot = &run->slots[op->slot];
 
-	/* That our slots are at random places shall not count. */
+	/* That our slots are at random places shall not count, nor new pages of the trace. */
 	prefetchw(&run->slots[op[AHEAD].slot]);
+	prefetch(&op[BENCH_AHEAD]);
 	if (op->nr) {
 		if (run->allocator->alloc(run->pool, op->nr, slot)) {
 			slot->handle = BENCH_EMPTY;
