@@ -67,6 +67,13 @@ static bool fits(u64 used, u64 more, u64 limit, u64 unit, u64 *left)
 	return more <= room;
 }
 
+/* fdinfo reads these without the lock. */
+static void count(struct buddy_file *file, u64 blocks, u64 bytes)
+{
+	WRITE_ONCE(file->nr_blocks, file->nr_blocks + blocks);
+	WRITE_ONCE(file->nr_bytes, file->nr_bytes + bytes);
+}
+
 /*
  * Counts @blocks more blocks with @bytes in all. Returns whether the quotas allow
  * that; if not, nothing is counted and @left is set to the bytes they do allow.
@@ -85,8 +92,7 @@ bool buddy_quota_charge(struct buddy_file *file, u64 blocks, u64 bytes, u64 *lef
 	ok &= fits(user->blocks, blocks, policy->max_user_blocks, U64_MAX, left);
 	if (!ok)
 		return false;
-	file->nr_blocks += blocks;
-	file->nr_bytes += bytes;
+	count(file, blocks, bytes);
 	user->blocks += blocks;
 	user->bytes += bytes;
 	return true;
@@ -95,8 +101,7 @@ bool buddy_quota_charge(struct buddy_file *file, u64 blocks, u64 bytes, u64 *lef
 void buddy_quota_uncharge(struct buddy_file *file, u64 blocks, u64 bytes)
 {
 	guard(spinlock)(&file->node->quota_lock);
-	file->nr_blocks -= blocks;
-	file->nr_bytes -= bytes;
+	count(file, -blocks, -bytes);
 	file->user->blocks -= blocks;
 	file->user->bytes -= bytes;
 }
