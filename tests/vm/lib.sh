@@ -7,7 +7,8 @@
 #   # vm-device: QEMU ARGUMENTS     may be repeated
 #   # vm-append: KERNEL COMMAND LINE
 #   # vm-modules: NAME...           modules of the kernel itself, loaded before
-#   # vm-mem: 1G    # vm-smp: 2     # vm-timeout: 60 (seconds)
+#   # vm-mem: 1G    # vm-smp: 2     # vm-timeout: 150 (seconds)
+#   # vm-suite: NAME               functional, if not said
 #   # vm-config: OPTION...          only on kernels with CONFIG_OPTION=y
 #   # vm-qmp: FILE                  host program in tests/vm, see scripts/vm --help
 #   # vm-expect-log: ERE            a kernel log line that must come and is no error

@@ -7,6 +7,7 @@
 # vm-device: -device pci-testdev,membar=64M,addr=3.0
 # vm-append: memmap=64M$0x30000000
 # vm-modules: ahci
+# vm-suite: races
 # vm-timeout: 400
 . /t/lib.sh
 
