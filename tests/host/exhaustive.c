@@ -13,6 +13,9 @@
  *
  * Allocations by buddy_core_alloc() choose their own place. They are tried in
  * every state, on a copy; those that end up in a state lead on from there.
+ *
+ * N01 is all states of pools of up to 16 blocks, N02 that they may begin at any
+ * index that a first block can have.
  */
 #include <linux/errno.h>
 

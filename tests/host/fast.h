@@ -4,6 +4,9 @@
  * nodes are the blocks of the buddy system. It is slower than the core and takes
  * 200 times its memory, but each node says outright what the core encodes. Where both
  * models can be used, tests use both and compare them.
+ *
+ * It is the other implementation of N15: it knows nothing of words and nodes of 64,
+ * and has to place each request, and count each block, as the core does.
  */
 #ifndef HOST_FAST_H
 #define HOST_FAST_H

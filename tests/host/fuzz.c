@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * libFuzzer target: bytes are a pool and operations on it, compared with the
+ * N04, a libFuzzer target: bytes are a pool and operations on it, compared with the
  * models. What it finds is printed as a script for random --replay.
  *
  * The pool: one byte for the kind of size, two for the size, one for first. Then

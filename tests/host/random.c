@@ -5,7 +5,7 @@
  * A round is a new pool and some thousand operations; all that happens in it
  * follows from its seed. Rounds run in a child process. When one fails, or dies,
  * it is repeated to record its operations, of which as many are dropped as can
- * be while it still fails. What remains is printed and can be replayed.
+ * be while it still fails. What remains is printed and can be replayed. (N03)
  */
 #include <getopt.h>
 #include <inttypes.h>

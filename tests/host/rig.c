@@ -157,6 +157,7 @@ static const char *order_fault(struct rig *rig, unsigned int o,
 		     (int64_t)want->removes, (int64_t)want->size);
 }
 
+/* N07: no block is lost, in total or of any order. */
 static const char *compare_stats(struct rig *rig)
 {
 	struct buddy_core_stats stats;
@@ -226,6 +227,7 @@ static void remember(struct rig *rig)
 		memcpy(rig->before, rig->metadata, rig->size);
 }
 
+/* N10: what is refused must not have changed a byte. */
 static bool has_changed(const struct rig *rig)
 {
 	if (memcmp(&rig->core_before, &rig->core, sizeof(rig->core)))
@@ -307,6 +309,7 @@ static const char *search(struct rig *rig, const struct buddy_core_request *req,
 	return NULL;
 }
 
+/* N08: where nothing else is, inside the window, and aligned */
 static const char *check_placed(struct rig *rig,
 				const struct buddy_core_request *req, u64 index)
 {

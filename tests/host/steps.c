@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How much does an operation do at worst? buddy_core.c is compiled for the thread
+ * N13: how much does an operation do at worst? buddy_core.c is compiled for the thread
  * sanitizer, whose functions are ours here: each load and store of a word of
  * metadata is counted. The bounds depend on the height of the tree, and so must
  * hold for 2^12 blocks as for 2^30.

@@ -4,6 +4,8 @@
  * other allocators are tested with, and sizes that the other tests do not reach.
  *
  * Sizes in the sources are in bytes; here, one block stands for their smallest.
+ *
+ * These and the random ones run with -m32, and under ASan, UBSan and MSan (N19) too.
  */
 #include <linux/bitops.h>
 #include <linux/errno.h>
@@ -128,7 +130,7 @@ static u64 blocks_of_order(unsigned int order)
 	return stats.order[order].size;
 }
 
-/* All is free again, and the metadata is that of a new pool. */
+/* N06: all is free again, and the metadata is that of a new pool. */
 static void is_whole(void)
 {
 	static struct buddy_core fresh;
@@ -292,7 +294,7 @@ static u64 page_faults(void)
 static void use_huge(u64 nr, u64 large)
 {
 	struct buddy_core_extent extent;
-	u64 index, other;
+	u64 index, other = 0;
 
 	index = alloc(large);
 	CHECK(index != NOWHERE && index % large == 0);
@@ -335,6 +337,7 @@ static void pool_of_2_32_blocks(void)
 	CHECK(page_faults() - before < 2000);
 }
 
+/* N12: as far as numbers go, under UBSan too */
 static void largest_pool(void)
 {
 	if (!try_open_pool(0, BUDDY_CORE_MAX_BLOCKS))
