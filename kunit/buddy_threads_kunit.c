@@ -507,14 +507,24 @@ static void work_or_look(struct worker *worker)
 	kfree(usage);
 }
 
-static void usage_is_consistent_under_load(struct kunit *test)
+static void look_on(struct kunit *test, unsigned int shards)
 {
-	struct shared *shared = new_shared(test, 0);
+	struct shared *shared = new_shared(test, shards);
 	struct worker *workers[2] = { new_worker(test, shared, 1), new_worker(test, shared, 2) };
 
 	run_both(test, workers, work_or_look);
 	drop_all(workers[0]);
 	expect_no_errors(test, shared);
+}
+
+static void usage_is_consistent_under_load(struct kunit *test)
+{
+	look_on(test, 1);
+}
+
+static void usage_of_four_shards_is_consistent_under_load(struct kunit *test)
+{
+	look_on(test, 4);
 }
 
 /* Either of them creates the pool, or finds that of the other. */
@@ -658,6 +668,7 @@ static struct kunit_case thread_cases[] = {
 	KUNIT_CASE(fixed_page_goes_to_one_of_two),
 	KUNIT_CASE(free_succeeds_for_one_of_two),
 	KUNIT_CASE(usage_is_consistent_under_load),
+	KUNIT_CASE(usage_of_four_shards_is_consistent_under_load),
 	KUNIT_CASE(pool_of_one_name_from_two_threads),
 	KUNIT_CASE(alloc_from_timer_and_thread),
 	KUNIT_CASE(alloc_from_hard_interrupt_and_thread),
