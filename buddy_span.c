@@ -545,10 +545,12 @@ int buddy_span_reserve(struct buddy_shards *shards, u64 address, u64 size)
 	struct run run = run_of(&shards->layout, address, size);
 	struct buddy_reservation *reservation;
 
-	if (!size || !is_whole_blocks(&shards->layout, address, size))
+	if (!size)
 		return -EINVAL;
 	if (!contains_range(&shards->layout, address, size))
 		return -ERANGE;
+	if (!is_whole_blocks(&shards->layout, address, size))
+		return -EINVAL;
 	reservation = kmalloc(sizeof(*reservation), GFP_KERNEL);
 	if (!reservation)
 		return -ENOMEM;

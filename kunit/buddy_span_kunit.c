@@ -400,6 +400,8 @@ static void reservation_is_all_or_nothing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, look(test)->free, 4 * SHARD - PAGE);
 	KUNIT_EXPECT_EQ(test, buddy_pool_reserve(pool, SHARD / 2, 5 * SHARD / 2), 0);
 	KUNIT_EXPECT_EQ(test, buddy_pool_reserve(pool, SHARD, 4 * SHARD), -ERANGE);
+	KUNIT_EXPECT_EQ(test, buddy_pool_reserve(pool, SHARD + 1, 4 * SHARD), -ERANGE);
+	KUNIT_EXPECT_EQ(test, buddy_pool_reserve(pool, SHARD + 1, PAGE), -EINVAL);
 	/* What is left over is freed with the pool. */
 }
 
