@@ -56,8 +56,16 @@ static vm_fault_t buddy_vma_fault(struct vm_fault *vmf)
 	vm_fault_t result;
 
 	/* Inside, so that no page appears after the node has zapped them all */
-	if (!buddy_pool_enter_range(pool))
+	switch (buddy_pool_try_enter_range(pool)) {
+	case 0:
+		break;
+	case -EAGAIN:
+		/* The access is tried again. mmap_lock is not kept for longer than a tick. */
+		schedule_timeout_killable(1);
+		return fatal_signal_pending(current) ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
+	default:
 		return VM_FAULT_SIGBUS;
+	}
 	result = vmf_insert_pfn(vma, vmf->address, frame + vmf->pgoff);
 	buddy_pool_leave_range(pool);
 	return result;
@@ -284,6 +292,26 @@ struct buddy_node *buddy_node_create(struct buddy_pool *pool, const struct buddy
 	}
 	log_pool(pool);
 	return node;
+}
+
+/**
+ * buddy_node_pause() - take all mappings away for a while
+ * @node: the node. An access through a mapping waits from here on, and so does a call
+ *	that would zero memory
+ */
+void buddy_node_pause(struct buddy_node *node)
+{
+	buddy_pool_pause(node->pool);
+	zap_mappings(node);
+}
+
+/**
+ * buddy_node_resume() - let accesses through mappings go on
+ * @node: the node
+ */
+void buddy_node_resume(struct buddy_node *node)
+{
+	buddy_pool_resume(node->pool);
 }
 
 /**

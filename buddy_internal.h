@@ -124,8 +124,11 @@ struct buddy_pool *buddy_pool_create_for(struct device *dev,
 struct device *buddy_pool_device(const struct buddy_pool *pool);
 void buddy_pool_ref(struct buddy_pool *pool);
 void buddy_pool_mark_gone(struct buddy_pool *pool);
+void buddy_pool_pause(struct buddy_pool *pool);
+void buddy_pool_resume(struct buddy_pool *pool);
 void buddy_pool_release_range(struct buddy_pool *pool);
 bool buddy_pool_is_gone(const struct buddy_pool *pool);
+int buddy_pool_try_enter_range(struct buddy_pool *pool);
 bool buddy_pool_enter_range(struct buddy_pool *pool);
 void buddy_pool_leave_range(struct buddy_pool *pool);
 int buddy_pool_zero(struct buddy_pool *pool, u64 offset, u64 length, bool killable);
@@ -165,6 +168,8 @@ struct buddy_policy {
 struct buddy_node;
 
 struct buddy_node *buddy_node_create(struct buddy_pool *pool, const struct buddy_policy *policy);
+void buddy_node_pause(struct buddy_node *node);
+void buddy_node_resume(struct buddy_node *node);
 void buddy_node_destroy(struct buddy_node *node);
 
 #define BUDDY_POOL_MAX_POOLS	16	/* by parameters */

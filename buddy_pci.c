@@ -7,6 +7,11 @@
  * for vfio-pci. Being bound is what makes the device's removal, hot or not,
  * arrive here: then mappings are revoked and the BAR is given back at once,
  * whatever user space still holds.
+ *
+ * While a device is reset on request, accesses through mappings wait, and then go
+ * on; what the memory holds after that is the device's affair. A fatal error on the
+ * bus ends the pools as removal does, so that no program goes on with memory that
+ * it has not written.
  */
 #define pr_fmt(fmt) "buddy_pool: " fmt
 
@@ -84,6 +89,8 @@ static int add_bar(struct pci_dev *pdev, const struct buddy_pool_config *config)
 	}
 	bar->next = pci_get_drvdata(pdev);
 	pci_set_drvdata(pdev, bar);
+	/* For slot_reset() */
+	pci_save_state(pdev);
 	return 0;
 
 put_pool:
@@ -130,6 +137,53 @@ static void buddy_pci_remove(struct pci_dev *pdev)
 	pci_set_drvdata(pdev, NULL);
 }
 
+/*
+ * Resets and errors. The device is locked, and bound.
+ */
+
+static void buddy_pci_reset_prepare(struct pci_dev *pdev)
+{
+	struct buddy_bar *bar;
+
+	for (bar = pci_get_drvdata(pdev); bar; bar = bar->next)
+		buddy_node_pause(bar->node);
+}
+
+static void buddy_pci_reset_done(struct pci_dev *pdev)
+{
+	struct buddy_bar *bar;
+
+	for (bar = pci_get_drvdata(pdev); bar; bar = bar->next) {
+		buddy_node_resume(bar->node);
+		pr_info("%s: %s was reset; the memory may hold anything now\n",
+			buddy_pool_name(bar->pool), pci_name(pdev));
+	}
+}
+
+static pci_ers_result_t buddy_pci_error_detected(struct pci_dev *pdev, pci_channel_state_t state)
+{
+	if (state == pci_channel_io_normal)
+		return PCI_ERS_RESULT_CAN_RECOVER;
+	pr_err("%s: fatal error on the bus; bind it again for a new pool\n", pci_name(pdev));
+	buddy_pci_remove(pdev);
+	return state == pci_channel_io_frozen ? PCI_ERS_RESULT_NEED_RESET :
+						PCI_ERS_RESULT_DISCONNECT;
+}
+
+/* The slot was reset, and the device has forgotten its BARs. */
+static pci_ers_result_t buddy_pci_slot_reset(struct pci_dev *pdev)
+{
+	pci_restore_state(pdev);
+	return PCI_ERS_RESULT_RECOVERED;
+}
+
+static const struct pci_error_handlers buddy_pci_error_handlers = {
+	.error_detected = buddy_pci_error_detected,
+	.slot_reset = buddy_pci_slot_reset,
+	.reset_prepare = buddy_pci_reset_prepare,
+	.reset_done = buddy_pci_reset_done,
+};
+
 static const struct pci_device_id buddy_pci_ids[] = {
 	{ PCI_DEVICE_DRIVER_OVERRIDE(PCI_ANY_ID, PCI_ANY_ID, true) },
 	{ }
@@ -140,6 +194,7 @@ static struct pci_driver buddy_pci_driver = {
 	.id_table = buddy_pci_ids,
 	.probe = buddy_pci_probe,
 	.remove = buddy_pci_remove,
+	.err_handler = &buddy_pci_error_handlers,
 };
 
 /* A device without a driver */

@@ -57,6 +57,8 @@ struct buddy_pool {
 	void *metadata;
 	struct rw_semaphore range_lock;	/* guards gone, and range going away */
 	bool gone;			/* the device is; set once */
+	/* The device is being reset; range_lock */
+	bool paused;
 	bool shared;			/* not only the node has had blocks; set once */
 	struct buddy_range range;
 	struct device *dev;		/* without which it is gone, or NULL */
@@ -358,18 +360,41 @@ void buddy_pool_unhold(struct buddy_pool *pool, u64 address, u64 size)
  */
 
 /**
+ * buddy_pool_try_enter_range() - keep the range from going away, without waiting
+ * @pool: the pool
+ *
+ * Return: 0, after which buddy_pool_leave_range() must follow; -ENODEV if the range
+ * is gone; -EAGAIN if it can't be used just now.
+ */
+int buddy_pool_try_enter_range(struct buddy_pool *pool)
+{
+	int err = 0;
+
+	down_read(&pool->range_lock);
+	if (pool->gone)
+		err = -ENODEV;
+	else if (pool->paused)
+		err = -EAGAIN;
+	if (err)
+		up_read(&pool->range_lock);
+	return err;
+}
+
+/**
  * buddy_pool_enter_range() - keep the range from going away
  * @pool: the pool
+ *
+ * Waits while the range can't be used.
  *
  * Return: whether it is there; then buddy_pool_leave_range() must follow.
  */
 bool buddy_pool_enter_range(struct buddy_pool *pool)
 {
-	down_read(&pool->range_lock);
-	if (!pool->gone)
-		return true;
-	up_read(&pool->range_lock);
-	return false;
+	int err;
+
+	while ((err = buddy_pool_try_enter_range(pool)) == -EAGAIN)
+		schedule_timeout_uninterruptible(1);
+	return !err;
 }
 
 void buddy_pool_leave_range(struct buddy_pool *pool)
@@ -384,22 +409,30 @@ void buddy_pool_leave_range(struct buddy_pool *pool)
  * @length: in bytes
  * @killable: stop at a fatal signal
  *
- * The range can go away between any two MiB of it.
+ * The range can go away between any two MiB of it. While it can't be used, this
+ * waits.
  *
  * Return: 0, -EINTR or -ENODEV.
  */
 int buddy_pool_zero(struct buddy_pool *pool, u64 offset, u64 length, bool killable)
 {
-	u64 done, step;
+	u64 done = 0, step;
+	int err;
 
-	for (done = 0; done < length; done += step) {
+	while (done < length) {
 		if (killable && fatal_signal_pending(current))
 			return -EINTR;
-		if (!buddy_pool_enter_range(pool))
-			return -ENODEV;
+		err = buddy_pool_try_enter_range(pool);
+		if (err == -EAGAIN) {
+			schedule_timeout_uninterruptible(1);
+			continue;
+		}
+		if (err)
+			return err;
 		step = min_t(u64, length - done, SZ_1M);
 		buddy_range_zero(&pool->range, offset + done, step);
 		buddy_pool_leave_range(pool);
+		done += step;
 		cond_resched();
 	}
 	return 0;
@@ -477,6 +510,31 @@ int buddy_pool_unregister_notifier(struct buddy_pool *pool, struct notifier_bloc
 	return blocking_notifier_chain_unregister(&pool->notifiers, notifier);
 }
 EXPORT_SYMBOL_GPL(buddy_pool_unregister_notifier);
+
+/**
+ * buddy_pool_pause() - let nobody into the range for a while
+ * @pool: the pool
+ *
+ * When this returns, nobody is inside the range, and nobody gets in before
+ * buddy_pool_resume().
+ */
+void buddy_pool_pause(struct buddy_pool *pool)
+{
+	scoped_guard(rwsem_write, &pool->range_lock)
+		pool->paused = true;
+}
+
+/**
+ * buddy_pool_resume() - let them in again
+ * @pool: the pool, whose memory may hold anything by now
+ */
+void buddy_pool_resume(struct buddy_pool *pool)
+{
+	/* As if others had written: what was zeroed in advance need not be zero. */
+	WRITE_ONCE(pool->shared, true);
+	scoped_guard(rwsem_write, &pool->range_lock)
+		pool->paused = false;
+}
 
 /**
  * buddy_pool_release_range() - give the range back before the pool goes

@@ -10,6 +10,7 @@
 #   # vm-mem: 1G    # vm-smp: 2     # vm-timeout: 150 (seconds)
 #   # vm-suite: NAME               functional, if not said
 #   # vm-config: OPTION...          only on kernels with CONFIG_OPTION=y
+#   # vm-control: yes               the guest may control QEMU, see qmp_start
 #   # vm-qmp: FILE                  host program in tests/vm, see scripts/vm --help
 #   # vm-expect-log: ERE            a kernel log line that must come and is no error
 # then sources this file, plans, checks:
@@ -115,6 +116,104 @@ dmesg_mark() {
 
 dmesg_since() {
 	dmesg | sed "1,/$DMESG_MARK\$/d"
+}
+
+# qmp_start: from here on, 'qmp COMMAND [ARGUMENTS]' does what QEMU calls COMMAND, such as
+#   qmp device_del '"id":"card"'
+# and prints the answer; qmp_stop ends that.
+qmp_start() {
+	QMP_N=0
+	stty -F /dev/ttyS3 raw -echo
+	cat /dev/ttyS3 >/run/qmp &
+	QMP_READER=$!
+	sleep 0.2
+	# The greeting may have been echoed in part, before there was no echo: no JSON has
+	# this byte, so that a new text begins.
+	printf '\377' >/dev/ttyS3
+	qmp qmp_capabilities >/dev/null
+	qmp query-status
+}
+
+qmp_stop() {
+	kill "$QMP_READER"
+	wait "$QMP_READER" 2>/dev/null
+}
+
+qmp() {
+	QMP_N=$((QMP_N + 1))
+	echo "{\"execute\":\"$1\",\"arguments\":{$2},\"id\":$QMP_N}" >/dev/ttyS3
+	within 50 grep -q "\"id\": ${QMP_N}[,}]" /run/qmp || { echo "no answer" && return 1; }
+	grep "\"id\": ${QMP_N}[,}]" /run/qmp | tee /run/qmp.answer
+	! grep -q '"error"' /run/qmp.answer
+}
+
+# within N COMMAND...: succeeds as soon as COMMAND does, in at most N tenths of a second
+within() {
+	_tenths=$1
+	shift
+	until "$@" >/dev/null 2>&1; do
+		_tenths=$((_tenths - 1))
+		[ $_tenths -gt 0 ] || return 1
+		sleep 0.1
+	done
+}
+
+# value NAME DEFAULT: a number from the kernel command line
+value() {
+	sed -n "s/.*\b$1=\([0-9]*\).*/\1/p;t" /proc/cmdline | grep . || echo "$2"
+}
+
+# The card of the machine that hotplug, suspend and rivals share: ivshmem, alone
+# behind the root port rp0. QEMU wants memory that no card had before.
+CARD=$(cat /run/card 2>/dev/null || echo 0)
+CARD_DEVICE=0000:01:00.0
+CARD_SYS=/sys/bus/pci/devices/$CARD_DEVICE
+
+card_is_gone() {
+	[ ! -e $CARD_SYS ]
+}
+
+card_has_left() {
+	within 150 card_is_gone && within 50 grep -q "DEVICE_DELETED.*\"card$CARD\"" /run/qmp &&
+		qmp object-del "\"id\":\"shm$CARD\""
+}
+
+unplug() {
+	qmp device_del "\"id\":\"card$CARD\"" && card_has_left
+}
+
+plug() {
+	CARD=$((CARD + 1))
+	echo $CARD >/run/card
+	qmp object-add "\"qom-type\":\"memory-backend-ram\",\"id\":\"shm$CARD\",\"share\":true,\"size\":67108864" &&
+		qmp device_add "\"driver\":\"ivshmem-plain\",\"memdev\":\"shm$CARD\",\"bus\":\"rp0\",\"id\":\"card$CARD\"" &&
+		within 150 test -e $CARD_SYS/resource2
+}
+
+# bind [DEVICE]: as an administrator does
+bind() {
+	_device=${1:-$CARD_DEVICE}
+	echo buddy_pool >"/sys/bus/pci/devices/$_device/driver_override" &&
+		echo "$_device" >/sys/bus/pci/drivers_probe &&
+		[ -c "/dev/buddy_pool/$(echo "$_device" | tr : -)" ]
+}
+
+# start_load ARGUMENT...: users at work (load_test), in the background
+start_load() {
+	rm -f /run/load.*
+	load_test "$@" >/run/load.out 2>&1 &
+	LOAD=$!
+	within 300 test -e /run/load.ready
+}
+
+# load_ends: users noticed within a second, and all of them.
+load_ends() {
+	within 10 sh -c "! pidof load_test"
+	_late=$?
+	wait "$LOAD"
+	_status=$?
+	cat /run/load.out
+	[ $_late = 0 ] && [ $_status = 0 ]
 }
 
 # load PARAMETER...: load our module; unload: remove it.

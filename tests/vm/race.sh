@@ -11,11 +11,6 @@
 # vm-timeout: 400
 . /t/lib.sh
 
-# value NAME DEFAULT: from the kernel command line.
-value() {
-	sed -n "s/.*\b$1=\([0-9]*\).*/\1/p;t" /proc/cmdline | grep . || echo "$2"
-}
-
 seconds=$(value race_seconds 3)
 seed=$(value race_seed '')
 BUDDY_POOL_RACE_SECONDS=$seconds
