@@ -484,16 +484,16 @@ int buddy_pool_query(struct buddy_pool *pool, u64 address, u64 *start, u64 *size
  *		...
  *
  * Pieces are allocated blocks, reserved ranges, and free runs: what is free
- * between two of the others, however many blocks that is. A run ends where a
- * shard does.
+ * between two of the others, however many blocks and shards that is.
  *
  * No lock is held between two calls, so the caller may sleep, free the piece, or
  * keep @walk for as long as it likes. Pieces come in order and never overlap.
  * A block that is there all the while is met exactly once; one that comes or
  * goes meanwhile may be missed.
  *
- * Context: Any context but NMI. Takes and releases a spinlock with interrupts
- *	disabled, for no longer than buddy_pool_query() for each order.
+ * Context: Any context but NMI. Takes and releases spinlocks with interrupts
+ *	disabled, as many as the piece lies in shards, and for no longer than
+ *	buddy_pool_query() for each order of each.
  * Return: whether there is one; if not, @walk is as it was.
  */
 bool buddy_pool_next(struct buddy_pool *pool, struct buddy_pool_walk *walk);

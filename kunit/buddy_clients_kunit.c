@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What clients of a pool have beyond blocks: the walk, the end of a pool and the
- * notice of it, and the devm_ functions. Mistakes that are logged, and contexts, are
- * in tests/modules/, since they need a kernel that may log.
+ * notice of it, and the devm_ functions. Contexts and mistakes are in tests/modules/.
  */
 #include <linux/device.h>
 #include <linux/module.h>
