@@ -43,6 +43,10 @@ check: ## run all checkers: style, sparse, kernel-doc, shellcheck
 	@scripts/deps build check
 	@scripts/check
 
+coverage: ## which lines of the module the tests in a guest reach
+	@scripts/deps build tools vm
+	@scripts/coverage
+
 gate: ## plant faults, and see that the tests in a guest notice
 	@scripts/deps build tools vm
 	@scripts/gate
@@ -50,10 +54,13 @@ gate: ## plant faults, and see that the tests in a guest notice
 test: ## everything that CI runs; ends with 'N passed, N failed'
 	@scripts/test
 
+test-all: ## the same, longer, and on every kernel
+	@scripts/test --all
+
 clean: ## remove what was built here; the cache stays
 	if [ -e $(KDIR)/Makefile ]; then $(MAKE) -C $(KDIR) M=$(CURDIR) clean; fi
 	if [ -e tools/Makefile ]; then $(MAKE) -C tools clean; fi
 	if [ -e tests/host/Makefile ]; then $(MAKE) -C tests/host clean; fi
 
 .PHONY: help modules modules_install tools host-test kunit vmtest rows demo bench check \
-	gate test clean
+	coverage gate test test-all clean
