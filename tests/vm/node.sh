@@ -52,4 +52,11 @@ check "D18 the file system of a node is unmounted" elsewhere
 check "D18 the pool's own node works on" buddyctl -p range alloc 1M --hold 0
 check "D18 unloads" unload
 check_fails "D18 the kernel has nothing to say" sh -c "dmesg | grep -i 'busy inodes'"
+# Four shards of 16 MiB: blocks cross from one to the next.
+check "loads with shards" load base=0x30000000 size=64M name=range shards=4
+export BUDDY_POOL_NODE=/dev/buddy_pool/range
+for program in span mmap alloc owner batch; do
+	run_ktap "shards=4: node_${program}_test" "node_${program}_test"
+done
+check "unloads" unload
 done_testing

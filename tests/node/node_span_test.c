@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Long blocks. In a pool of four shards of 16 MiB they cross from one to the next;
+ * in a pool of one, all of this must be the same.
+ */
+#include "node.h"
+
+#define SHARD	(16 * MIB)
+#define START	(SHARD - MIB)
+#define LENGTH	(2 * SHARD + 3 * PAGE)
+
+static struct buddy_pool_extent extent_at(int fd, __u64 offset)
+{
+	struct buddy_pool_extent extent = { .state = 0 };
+	struct buddy_pool_extents extents = {
+		.size = sizeof(extents), .start = offset, .count = 1, .entries = (uintptr_t)&extent,
+	};
+
+	if (call(fd, BUDDY_POOL_EXTENTS, &extents))
+		extent.state = 0;
+	return extent;
+}
+
+static void tell_pages(char *p)
+{
+	for (__u64 i = 0; i < LENGTH; i += PAGE)
+		*(__u64 *)(p + i) = i;
+}
+
+/* In each page what tell_pages() wrote */
+static bool pages_tell(const char *p)
+{
+	for (__u64 i = 0; i < LENGTH; i += PAGE)
+		if (*(const __u64 *)(p + i) != i)
+			return false;
+	return true;
+}
+
+TEST_F(node, C04_long_block_is_one_memory)
+{
+	struct buddy_pool_alloc block;
+	char *p, *part;
+
+	ASSERT_OK(alloc_at(self->fd, START, LENGTH, &block));
+	EXPECT_EQ(START, block.offset);
+	EXPECT_EQ(LENGTH, block.granted);
+	p = map_block(self->fd, &block);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_TRUE(all_bytes_are(p, LENGTH, 0));
+	tell_pages(p);
+	/* One page on each side of the first border */
+	part = mmap(NULL, 2 * PAGE, PROT_READ, MAP_SHARED, self->fd, block.map_offset + MIB - PAGE);
+	ASSERT_NE(MAP_FAILED, part);
+	EXPECT_EQ(MIB - PAGE, *(__u64 *)part);
+	EXPECT_EQ(MIB, *(__u64 *)(part + PAGE));
+	ASSERT_EQ(0, munmap(p, LENGTH));
+	p = map_block(self->fd, &block);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_TRUE(pages_tell(p));
+}
+
+TEST_F(node, B29_long_block_is_held_by_its_mapping)
+{
+	struct buddy_pool_alloc block, other;
+	struct buddy_pool_stats stats;
+	char *p;
+
+	ASSERT_OK(alloc_at(self->fd, START, LENGTH, &block));
+	p = map_block(self->fd, &block);
+	ASSERT_NE(MAP_FAILED, p);
+	/* All but its last page, which is in another shard than its first */
+	ASSERT_EQ(0, munmap(p, LENGTH - PAGE));
+	ASSERT_OK(free_handle(self->fd, block.handle));
+	stats = get_stats(self->fd);
+	EXPECT_EQ(LENGTH, stats.held);
+	EXPECT_EQ(0, stats.used);
+	EXPECT_EQ(1, stats.nr_blocks);
+	EXPECT_EQ(stats.length, stats.free + stats.used + stats.held + stats.reserved);
+	EXPECT_ERR(ENOSPC, alloc_at(self->other, START, PAGE, &other));
+	EXPECT_ERR(ENOSPC, alloc_at(self->other, SHARD, PAGE, &other));
+	ASSERT_EQ(0, munmap(p + LENGTH - PAGE, PAGE));
+	EXPECT_EQ(0, bytes_in_use());
+	/* What comes next gets zeros, in all pieces. */
+	ASSERT_OK(alloc_at(self->other, START, LENGTH, &block));
+	p = map_block(self->other, &block);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_TRUE(all_bytes_are(p, LENGTH, 0));
+}
+
+TEST_F(node, long_block_is_one_extent)
+{
+	static const __u64 places[] = { START, SHARD - PAGE, SHARD, 2 * SHARD, 2 * SHARD + MIB };
+	struct buddy_pool_alloc block;
+	struct buddy_pool_extent e;
+
+	ASSERT_OK(alloc_at(self->fd, START, LENGTH, &block));
+	for (unsigned int i = 0; i < ARRAY_SIZE(places); i++) {
+		e = extent_at(self->fd, places[i]);
+		EXPECT_EQ(START, e.offset);
+		EXPECT_EQ(LENGTH, e.length);
+		EXPECT_EQ(BUDDY_POOL_STATE_OWN, e.state);
+		EXPECT_EQ(BUDDY_POOL_STATE_USED, extent_at(self->other, places[i]).state);
+	}
+	EXPECT_OK(free_handle(self->fd, block.handle));
+	EXPECT_ERR(ENOENT, free_handle(self->fd, block.handle));
+	EXPECT_EQ(BUDDY_POOL_STATE_FREE, extent_at(self->fd, SHARD).state);
+}
+
+TEST_F(node, whole_pool_is_one_block)
+{
+	struct buddy_pool_alloc block, other;
+	struct buddy_pool_stats stats;
+
+	ASSERT_OK(alloc_block(self->fd, self->info.length, &block));
+	EXPECT_EQ(0, block.offset);
+	EXPECT_EQ(self->info.length, self->info.max_alloc);
+	stats = get_stats(self->fd);
+	EXPECT_EQ(self->info.length, stats.used);
+	EXPECT_EQ(self->info.length, stats.peak);
+	EXPECT_EQ(0, stats.free);
+	EXPECT_ERR(ENOSPC, alloc_block(self->other, PAGE, &other));
+	EXPECT_EQ(BUDDY_POOL_REASON_EXHAUSTED, other.reason);
+	EXPECT_OK(free_handle(self->fd, block.handle));
+	EXPECT_EQ(self->info.length, get_stats(self->fd).largest);
+	EXPECT_EQ(0, get_stats(self->fd).fragmentation);
+}
+
+TEST_F(node, reserved_range_may_be_long)
+{
+	struct buddy_pool_alloc other;
+
+	ASSERT_OK(range_call(self->fd, BUDDY_POOL_RESERVE, START, LENGTH));
+	EXPECT_EQ(LENGTH, get_stats(self->fd).reserved);
+	EXPECT_EQ(BUDDY_POOL_STATE_RESERVED, extent_at(self->fd, 2 * SHARD).state);
+	EXPECT_EQ(START, extent_at(self->fd, 2 * SHARD).offset);
+	EXPECT_ERR(ENOSPC, alloc_at(self->fd, SHARD, PAGE, &other));
+	EXPECT_ERR(ENOENT, range_call(self->fd, BUDDY_POOL_UNRESERVE, SHARD, SHARD));
+	EXPECT_OK(range_call(self->fd, BUDDY_POOL_UNRESERVE, START, LENGTH));
+	EXPECT_EQ(0, get_stats(self->fd).reserved);
+}
+
+TEST_HARNESS_MAIN
