@@ -122,6 +122,16 @@ static void zap_mappings(struct buddy_node *node)
 		unmap_mapping_range(file->filp->f_mapping, 0, 0, true);
 }
 
+static int enter_node(struct buddy_node *node, struct buddy_file *file)
+{
+	guard(mutex)(&node->files_lock);
+	if (node->retired)
+		return -ENODEV;
+	kref_get(&node->ref);
+	list_add(&file->link, &node->files);
+	return 0;
+}
+
 static int buddy_file_open(struct inode *inode, struct file *filp)
 {
 	struct buddy_node *node = container_of(filp->private_data, struct buddy_node, misc);
@@ -144,11 +154,14 @@ static int buddy_file_open(struct inode *inode, struct file *filp)
 		kfree(file);
 		return err;
 	}
-	kref_get(&node->ref);
-	filp->private_data = file;
 	file->filp = filp;
-	scoped_guard(mutex, &node->files_lock)
-		list_add(&file->link, &node->files);
+	err = enter_node(node, file);
+	if (err) {
+		buddy_quota_close(file);
+		kfree(file);
+		return err;
+	}
+	filp->private_data = file;
 	return nonseekable_open(inode, filp);
 }
 
@@ -312,6 +325,25 @@ void buddy_node_pause(struct buddy_node *node)
 void buddy_node_resume(struct buddy_node *node)
 {
 	buddy_pool_resume(node->pool);
+}
+
+/**
+ * buddy_node_retire() - let nobody in any more, if nobody is
+ * @node: the node. On success buddy_node_destroy() must follow
+ *
+ * Return: 0; -EBUSY if the node has an open file, or its pool a kernel client.
+ */
+int buddy_node_retire(struct buddy_node *node)
+{
+	int err;
+
+	guard(mutex)(&node->files_lock);
+	if (kref_read(&node->ref) > 1)
+		return -EBUSY;
+	err = buddy_pool_retire(node->pool);
+	if (!err)
+		node->retired = true;
+	return err;
 }
 
 /**

@@ -47,8 +47,9 @@ struct buddy_user {
  * @ref: the creator and each open file
  * @base: address of offset 0
  * @policy: rules for its files; constant
- * @files_lock: guards @files
+ * @files_lock: guards @files and @retired, and is held to add to @ref
  * @files: open files
+ * @retired: nobody may open it any more
  * @quota_lock: guards @users, and what files and users have
  * @users: users with open files
  * @name: under /sys/class/misc
@@ -62,6 +63,7 @@ struct buddy_node {
 	struct buddy_policy policy;
 	struct mutex files_lock;	/* files */
 	struct list_head files;
+	bool retired;
 	spinlock_t quota_lock;		/* what users and files have */
 	struct list_head users;
 	char name[sizeof("buddy_pool-") + BUDDY_POOL_NAME_LEN];

@@ -11,8 +11,9 @@
  * then buddy_pool.range_lock; in mmap(), mmap_lock, then buddy_file.lock. Inside
  * all of these, buddy_shards.span_lock, then buddy_shard.lock of as many shards as
  * need be, spinlocks taken with interrupts disabled. While buddy_node.files_lock is
- * held mappings are zapped; it is taken in no other lock but a device's, and the misc
- * devices' in open. buddy_node.quota_lock, a spinlock, nests in nothing.
+ * held mappings are zapped, or pool_list_lock is taken; it is taken in no other lock
+ * but a device's, and the misc devices' in open. buddy_node.quota_lock, a spinlock,
+ * nests in nothing.
  */
 #ifndef BUDDY_INTERNAL_H
 #define BUDDY_INTERNAL_H
@@ -117,6 +118,7 @@ struct buddy_pool_limits {
 };
 
 void buddy_pool_limits(const struct buddy_pool *pool, struct buddy_pool_limits *limits);
+int buddy_pool_check_name(const char *name);
 const char *buddy_pool_name(const struct buddy_pool *pool);
 const struct buddy_range *buddy_pool_range(const struct buddy_pool *pool);
 struct buddy_pool *buddy_pool_create_for(struct device *dev,
@@ -127,6 +129,7 @@ void buddy_pool_mark_gone(struct buddy_pool *pool);
 void buddy_pool_pause(struct buddy_pool *pool);
 void buddy_pool_resume(struct buddy_pool *pool);
 void buddy_pool_release_range(struct buddy_pool *pool);
+int buddy_pool_retire(struct buddy_pool *pool);
 bool buddy_pool_is_gone(const struct buddy_pool *pool);
 int buddy_pool_try_enter_range(struct buddy_pool *pool);
 bool buddy_pool_enter_range(struct buddy_pool *pool);
@@ -170,6 +173,7 @@ struct buddy_node;
 struct buddy_node *buddy_node_create(struct buddy_pool *pool, const struct buddy_policy *policy);
 void buddy_node_pause(struct buddy_node *node);
 void buddy_node_resume(struct buddy_node *node);
+int buddy_node_retire(struct buddy_node *node);
 void buddy_node_destroy(struct buddy_node *node);
 
 #define BUDDY_POOL_MAX_POOLS	16	/* by parameters */
@@ -177,7 +181,10 @@ void buddy_node_destroy(struct buddy_node *node);
 #if IS_ENABLED(CONFIG_PCI)
 int buddy_pci_register(const struct buddy_pool_config *config, const struct buddy_policy *rules);
 void buddy_pci_unregister(void);
-int buddy_pci_attach(const struct buddy_pool_config *config);
+int buddy_pci_attach(const struct buddy_pool_config *config, const struct buddy_policy *rules,
+		     u64 *id);
+int buddy_pci_detach(struct pci_dev *pdev, u64 id);
+bool buddy_pci_has(struct pci_dev *pdev, u64 id);
 #else
 static inline int buddy_pci_register(const struct buddy_pool_config *config,
 				     const struct buddy_policy *rules)
@@ -189,10 +196,55 @@ static inline void buddy_pci_unregister(void)
 {
 }
 
-static inline int buddy_pci_attach(const struct buddy_pool_config *config)
+static inline int buddy_pci_attach(const struct buddy_pool_config *config,
+				   const struct buddy_policy *rules, u64 *id)
 {
 	return -ENODEV;
 }
+
+static inline int buddy_pci_detach(struct pci_dev *pdev, u64 id)
+{
+	return 0;
+}
+
+static inline bool buddy_pci_has(struct pci_dev *pdev, u64 id)
+{
+	return false;
+}
 #endif
+
+/**
+ * struct buddy_settings - what a pool is asked for with, as text
+ *
+ * Named and written as the module parameters. What is NULL has its default.
+ */
+struct buddy_settings {
+	/* private: see the table of parameters in README.md */
+	const char *name;
+	const char *base;
+	const char *size;
+	const char *pci;
+	const char *bar;
+	const char *min_block;
+	const char *min_alloc;
+	const char *max_alloc;
+	const char *shards;
+	const char *cache;
+	const char *zero;
+	const char *share_dirty;
+	const char *max_file_bytes;
+	const char *max_file_blocks;
+	const char *max_user_bytes;
+	const char *max_user_blocks;
+};
+
+struct buddy_admin_pool;
+
+int buddy_settings_parse(const struct buddy_settings *settings, struct buddy_pool_config *config,
+			 struct buddy_policy *policy);
+struct buddy_admin_pool *buddy_admin_create(const struct buddy_settings *settings);
+void buddy_admin_destroy(struct buddy_admin_pool *made);
+int buddy_admin_retire(struct buddy_admin_pool *made);
+bool buddy_admin_is_gone(const struct buddy_admin_pool *made);
 
 #endif

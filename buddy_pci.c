@@ -16,6 +16,7 @@
 #define pr_fmt(fmt) "buddy_pool: " fmt
 
 #include <linux/cleanup.h>
+#include <linux/atomic.h>
 #include <linux/err.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
@@ -30,6 +31,7 @@ struct buddy_bar {
 	struct buddy_bar *next;
 	struct buddy_pool *pool;
 	struct buddy_node *node;
+	u64 id; /* never used again, unlike an address */
 };
 
 /* What buddy_pci_attach() asks the probe of one device to do */
@@ -37,16 +39,22 @@ static struct {
 	struct mutex lock;		/* one device at a time */
 	struct pci_dev *pdev;
 	const struct buddy_pool_config *config;
+	const struct buddy_policy *policy;
+	u64 id;
 	int err;
 } request = { .lock = __MUTEX_INITIALIZER(request.lock) };
 
-/* Devices bound by parameters, with a reference; their driver_override is ours. */
-static struct pci_dev *attached[BUDDY_POOL_MAX_POOLS];
-static unsigned int nr_attached;
+/* Devices bound on request, with a reference; their driver_override is ours. */
+struct attached {
+	struct list_head link;
+	struct pci_dev *pdev;
+};
+
+static LIST_HEAD(attached_list); /* request.lock */
 
 /* For devices that the administrator binds */
 static struct buddy_pool_config default_config;
-static struct buddy_policy policy;
+static struct buddy_policy default_policy;
 
 /* The largest memory BAR, prefetchable ones first; or the number of them, if none */
 static int choose_bar(struct pci_dev *pdev)
@@ -69,8 +77,10 @@ static int choose_bar(struct pci_dev *pdev)
 }
 
 /* The device is locked, as in probe. */
-static int add_bar(struct pci_dev *pdev, const struct buddy_pool_config *config)
+static int add_bar(struct pci_dev *pdev, const struct buddy_pool_config *config,
+		   const struct buddy_policy *policy, u64 *id)
 {
+	static atomic64_t last_id;
 	struct buddy_bar *bar;
 	int err;
 
@@ -82,11 +92,13 @@ static int add_bar(struct pci_dev *pdev, const struct buddy_pool_config *config)
 		err = PTR_ERR(bar->pool);
 		goto free_bar;
 	}
-	bar->node = buddy_node_create(bar->pool, &policy);
+	bar->node = buddy_node_create(bar->pool, policy);
 	if (IS_ERR(bar->node)) {
 		err = PTR_ERR(bar->node);
 		goto put_pool;
 	}
+	bar->id = atomic64_inc_return(&last_id);
+	*id = bar->id;
 	bar->next = pci_get_drvdata(pdev);
 	pci_set_drvdata(pdev, bar);
 	/* For slot_reset() */
@@ -104,10 +116,11 @@ static int buddy_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	struct buddy_pool_config config = default_config;
 	char name[BUDDY_POOL_NAME_LEN];
+	u64 unused;
 
 	/* Asked for by buddy_pci_attach(), which reports; -ENODEV logs nothing. */
 	if (READ_ONCE(request.pdev) == pdev) {
-		request.err = add_bar(pdev, request.config);
+		request.err = add_bar(pdev, request.config, request.policy, &request.id);
 		return request.err ? -ENODEV : 0;
 	}
 	strscpy(name, pci_name(pdev), sizeof(name));
@@ -119,20 +132,25 @@ static int buddy_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		pr_err("%s: %s has no memory BAR\n", name, pci_name(pdev));
 		return -ENXIO;
 	}
-	return add_bar(pdev, &config);
+	return add_bar(pdev, &config, &default_policy, &unused);
 }
 
 /* Nothing here waits for user space: open files keep what they need of the node. */
+static void destroy_bar(struct buddy_bar *bar)
+{
+	buddy_node_destroy(bar->node);
+	buddy_pool_release_range(bar->pool);
+	buddy_pool_put(bar->pool);
+	kfree(bar);
+}
+
 static void buddy_pci_remove(struct pci_dev *pdev)
 {
 	struct buddy_bar *bar, *next;
 
 	for (bar = pci_get_drvdata(pdev); bar; bar = next) {
 		next = bar->next;
-		buddy_node_destroy(bar->node);
-		buddy_pool_release_range(bar->pool);
-		buddy_pool_put(bar->pool);
-		kfree(bar);
+		destroy_bar(bar);
 	}
 	pci_set_drvdata(pdev, NULL);
 }
@@ -197,66 +215,186 @@ static struct pci_driver buddy_pci_driver = {
 	.err_handler = &buddy_pci_error_handlers,
 };
 
-/* A device without a driver */
-static int bind(struct pci_dev *pdev, const struct buddy_pool_config *config)
+/*
+ * On request
+ */
+
+static bool is_ours(const struct pci_dev *pdev)
 {
+	return pdev->dev.driver == &buddy_pci_driver.driver;
+}
+
+static struct attached *find_attached(const struct pci_dev *pdev)
+{
+	struct attached *attached;
+
+	lockdep_assert_held(&request.lock);
+	list_for_each_entry(attached, &attached_list, link)
+		if (attached->pdev == pdev)
+			return attached;
+	return NULL;
+}
+
+/* From here on its driver is anybody's business. */
+static void forget(struct attached *attached)
+{
+	bp_pci_set_driver_override(attached->pdev, "");
+	pci_dev_put(attached->pdev);
+	list_del(&attached->link);
+	kfree(attached);
+}
+
+/* A device without a driver */
+static int bind(struct pci_dev *pdev)
+{
+	struct attached *attached = find_attached(pdev);
 	int err;
 
-	err = bp_pci_set_driver_override(pdev, KBUILD_MODNAME);
-	if (err)
-		return err;
-	request.config = config;
-	request.err = -EBUSY;
-	WRITE_ONCE(request.pdev, pdev);
-	err = device_attach(&pdev->dev);
-	WRITE_ONCE(request.pdev, NULL);
-	if (err < 0 || request.err) {
-		bp_pci_set_driver_override(pdev, "");
-		return request.err ?: err;
+	/* It is there if somebody has unbound the device since. */
+	if (!attached) {
+		attached = kzalloc(sizeof(*attached), GFP_KERNEL);
+		if (!attached)
+			return -ENOMEM;
+		attached->pdev = pci_dev_get(pdev);
+		list_add(&attached->link, &attached_list);
 	}
-	attached[nr_attached++] = pci_dev_get(pdev);
-	return 0;
+	err = bp_pci_set_driver_override(pdev, KBUILD_MODNAME);
+	if (!err) {
+		request.err = -EBUSY;
+		WRITE_ONCE(request.pdev, pdev);
+		err = device_attach(&pdev->dev);
+		WRITE_ONCE(request.pdev, NULL);
+		err = request.err ?: min(err, 0);
+	}
+	if (err)
+		forget(attached);
+	return err;
 }
 
 /**
  * buddy_pci_attach() - bind a device and make a pool over a BAR
  * @config: the pool to make; pdev is the device, which may be bound already for
  *	another of its BARs
+ * @rules: for its files
+ * @id: what the pool is known by to buddy_pci_detach()
  *
  * Return: 0; -EBUSY if the device has another driver; or as buddy_pool_create().
  */
-int buddy_pci_attach(const struct buddy_pool_config *config)
+int buddy_pci_attach(const struct buddy_pool_config *config, const struct buddy_policy *rules,
+		     u64 *id)
 {
 	struct pci_dev *pdev = config->pdev;
 	const struct device_driver *driver;
 	int err = -EBUSY;
 
 	guard(mutex)(&request.lock);
+	request.config = config;
+	request.policy = rules;
 	device_lock(&pdev->dev);
 	driver = pdev->dev.driver;
-	if (driver == &buddy_pci_driver.driver)
-		err = add_bar(pdev, config);
+	if (is_ours(pdev))
+		err = add_bar(pdev, config, rules, &request.id);
 	else if (driver)
 		pr_err("%s: %s is in use by the driver %s\n", config->name, pci_name(pdev),
 		       driver->name);
 	device_unlock(&pdev->dev);
-	return driver ? err : bind(pdev, config);
+	if (!driver)
+		err = bind(pdev);
+	*id = request.id;
+	return err;
+}
+
+/* Where the pointer to the pool @id is, or the NULL at the end. The device is locked. */
+static struct buddy_bar **find_bar(struct buddy_bar **link, u64 id)
+{
+	while (*link && (*link)->id != id)
+		link = &(*link)->next;
+	return link;
+}
+
+static int remove_bar(struct pci_dev *pdev, u64 id)
+{
+	struct buddy_bar *first = pci_get_drvdata(pdev);
+	struct buddy_bar **link = find_bar(&first, id);
+	struct buddy_bar *bar = *link;
+	int err;
+
+	if (!bar)
+		return 0;
+	err = buddy_node_retire(bar->node);
+	if (err)
+		return err;
+	*link = bar->next;
+	pci_set_drvdata(pdev, first);
+	destroy_bar(bar);
+	return 0;
+}
+
+/**
+ * buddy_pci_detach() - take a pool over a BAR away, if nobody uses it
+ * @pdev: the device, which may have gone, and the pool with it
+ * @id: from buddy_pci_attach()
+ *
+ * With its last pool, a device that was bound on request is bound no more.
+ *
+ * Return: 0; -EBUSY if there is an open file, a mapping or a kernel client.
+ */
+int buddy_pci_detach(struct pci_dev *pdev, u64 id)
+{
+	struct attached *attached;
+	bool unbind = false;
+	int err = 0;
+
+	guard(mutex)(&request.lock);
+	attached = find_attached(pdev);
+	device_lock(&pdev->dev);
+	if (is_ours(pdev)) {
+		err = remove_bar(pdev, id);
+		unbind = attached && !pci_get_drvdata(pdev);
+	}
+	device_unlock(&pdev->dev);
+	/* Meanwhile driver_override, which is ours, keeps other drivers out. */
+	if (unbind)
+		device_release_driver(&pdev->dev);
+	if (attached && !err && (unbind || !is_ours(pdev)))
+		forget(attached);
+	return err;
+}
+
+/**
+ * buddy_pci_has() - is a pool over a BAR still there?
+ * @pdev: the device
+ * @id: from buddy_pci_attach()
+ *
+ * Return: false if the device was removed or unbound since.
+ */
+bool buddy_pci_has(struct pci_dev *pdev, u64 id)
+{
+	struct buddy_bar *first;
+	bool has = false;
+
+	device_lock(&pdev->dev);
+	if (is_ours(pdev)) {
+		first = pci_get_drvdata(pdev);
+		has = *find_bar(&first, id);
+	}
+	device_unlock(&pdev->dev);
+	return has;
 }
 
 /* @config, @rules: for devices that the administrator binds */
 int buddy_pci_register(const struct buddy_pool_config *config, const struct buddy_policy *rules)
 {
 	default_config = *config;
-	policy = *rules;
+	default_policy = *rules;
 	return pci_register_driver(&buddy_pci_driver);
 }
 
 void buddy_pci_unregister(void)
 {
+	struct attached *attached, *next;
+
 	pci_unregister_driver(&buddy_pci_driver);
-	while (nr_attached) {
-		nr_attached--;
-		bp_pci_set_driver_override(attached[nr_attached], "");
-		pci_dev_put(attached[nr_attached]);
-	}
+	list_for_each_entry_safe(attached, next, &attached_list, link)
+		forget(attached);
 }

@@ -537,6 +537,21 @@ void buddy_pool_resume(struct buddy_pool *pool)
 }
 
 /**
+ * buddy_pool_retire() - let nobody find the pool any more, if nobody has it
+ * @pool: the pool; its creator and its node may have a reference each
+ *
+ * Return: 0; -EBUSY if there are more references.
+ */
+int buddy_pool_retire(struct buddy_pool *pool)
+{
+	guard(mutex)(&pool_list_lock);
+	if (kref_read(&pool->ref) > 2)
+		return -EBUSY;
+	pool->hidden = true;
+	return 0;
+}
+
+/**
  * buddy_pool_release_range() - give the range back before the pool goes
  * @pool: the pool, which is marked as gone, and has no mappings
  */
@@ -560,6 +575,16 @@ static bool name_is_valid(const char *name)
 			return false;
 	return true;
 }
+
+int buddy_pool_check_name(const char *name)
+{
+	if (name_is_valid(name))
+		return 0;
+	pr_err("a name is 1 to %d letters, digits, '.', '_' or '-', not first '.'\n",
+	       BUDDY_POOL_NAME_LEN - 1);
+	return -EINVAL;
+}
+EXPORT_SYMBOL_GPL(buddy_pool_check_name);
 
 /* The power of two that is @size or more, as far as there is one */
 static u64 roundup_size(u64 size)
@@ -693,11 +718,8 @@ struct buddy_pool *buddy_pool_create_for(struct device *dev, const struct buddy_
 	struct buddy_pool *pool;
 	int err;
 
-	if (config->name && !name_is_valid(config->name)) {
-		pr_err("a name is 1 to %d letters, digits, '.', '_' or '-', not first '.'\n",
-		       BUDDY_POOL_NAME_LEN - 1);
+	if (config->name && buddy_pool_check_name(config->name))
 		return ERR_PTR(-EINVAL);
-	}
 	pool = kzalloc(sizeof(*pool), GFP_KERNEL);
 	if (!pool)
 		return ERR_PTR(-ENOMEM);

@@ -40,6 +40,10 @@ static const char usage[] =
 "  reserve OFFSET LENGTH  withdraws part of the pool from use; for root\n"
 "  unreserve OFFSET LENGTH\n"
 "                         gives it back\n"
+"  create NAME SETTING=VALUE...\n"
+"                         makes a pool; the settings are the parameters of the\n"
+"                         module: base=0x30000000 size=64M; for root\n"
+"  delete NAME            takes it away, unless somebody uses it; for root\n"
 "\n"
 "POOL is a name or the path of a node; without it, $BUDDY_POOL, or the only pool.\n"
 "Sizes and offsets may be hexadecimal and end in K, M, G or T.\n"
@@ -487,6 +491,8 @@ static const struct {
 	{ "list-blocks", cmd_list_blocks },
 	{ "reserve", cmd_reserve },
 	{ "unreserve", cmd_unreserve },
+	{ "create", cmd_create },
+	{ "delete", cmd_delete },
 };
 
 static int run_command(const struct options *opt, int argc, char **argv)

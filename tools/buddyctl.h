@@ -45,6 +45,8 @@ int cmd_query(const struct options *opt, int argc, char **argv);
 int cmd_list_blocks(const struct options *opt, int argc, char **argv);
 int cmd_reserve(const struct options *opt, int argc, char **argv);
 int cmd_unreserve(const struct options *opt, int argc, char **argv);
+int cmd_create(const struct options *opt, int argc, char **argv);
+int cmd_delete(const struct options *opt, int argc, char **argv);
 
 /* Messages on stderr; complain() returns USAGE. */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
