@@ -23,13 +23,13 @@ export BUDDY_POOL_CALLS BUDDY_POOL_SEED
 
 # fuzz DESCRIPTION PROGRAM PARAMETER...
 fuzz() {
-	_what=$1
+	_form=$1
 	_program=$2
 	shift 2
-	check "$_what: loads" load "$@"
-	run_ktap "B59 $BUDDY_POOL_CALLS calls: $_what" "$_program"
-	check "$_what: everything came back" sh -c "buddyctl stats | grep -q '^used *0\$'"
-	check "$_what: unloads" unload
+	check "$_form: loads" load "$@"
+	run_ktap "B59 $BUDDY_POOL_CALLS calls: $_form" "$_program"
+	check "$_form: everything came back" sh -c "buddyctl stats | grep -q '^used *0\$'"
+	check "$_form: unloads" unload
 }
 
 # A base that is as badly aligned as can be, and a size that is no power of two.
