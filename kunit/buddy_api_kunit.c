@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The groups of tests/modules/ as KUnit tests: seconds on User Mode Linux, with
- * lockdep, where a guest takes minutes.
+ * Those groups of tests/modules/ that need no device and no debug kernel, as KUnit
+ * tests: seconds on User Mode Linux, with lockdep, where a guest takes minutes.
  */
 #include <kunit/test.h>
 #include <linux/module.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the groups of tests of the API share. A group makes checks, and does not
- * know what becomes of them; kunit/buddy_api_kunit.c does.
+ * What the groups of tests of buddy_api_test share. A group makes checks; each
+ * is a result in the kernel log, from where tests/vm/api.sh takes it.
  */
 #ifndef BUDDY_API_TEST_H
 #define BUDDY_API_TEST_H
@@ -18,10 +18,24 @@ __printf(4, 5) bool api_check(bool passed, int line, const char *what, const cha
 /* A pool over bare numbers, or NULL with a result that says so */
 struct buddy_pool *api_create(const char *name, u64 size);
 
+/* Parameters of the module */
+extern char *api_pool;		/* name of a pool that is there */
+extern unsigned long api_base;	/* an address in it, if it is over a physical range */
+
 void api_contexts(void);
 void api_hold(void);
 void api_storm(void);
 void api_misuse(void);
+void api_nmi(void);
 void api_names(void);
+void api_ranges(void);
+void api_bars(void);
+void api_mappings(void);
+
+/* Clients that stay until the module is unloaded */
+int api_listener_start(void);
+void api_listener_stop(void);
+int api_supplier_start(void);
+void api_supplier_stop(void);
 
 #endif

@@ -216,6 +216,19 @@ load_ends() {
 	[ $_late = 0 ] && [ $_status = 0 ]
 }
 
+# api GROUP PARAMETER...: the results of a group of tests/modules/, which are in the
+# kernel log. Fails if one does, or if they are not as many as the plan says.
+api() {
+	dmesg_mark
+	_group=$1
+	shift
+	if insmod /m/buddy_api_test.ko run="$_group" "$@"; then rmmod buddy_api_test; fi
+	dmesg_since | sed -n 's/^.*buddy_api_test: \(KTAP\|#\|ok\|not ok\|1\.\.\)/\1/p' >/tmp/api.out
+	cat /tmp/api.out
+	_n=$(grep -c '^ok ' /tmp/api.out)
+	[ "$_n" -gt 0 ] && grep -q "^1\.\.$_n\$" /tmp/api.out
+}
+
 # load PARAMETER...: load our module; unload: remove it.
 load() {
 	insmod /m/buddy-pool.ko "$@"
