@@ -49,6 +49,12 @@ check "A01 there is no node" [ ! -e /dev/buddy_pool ]
 check "L01 unloads, and nothing stays behind" unload
 check "L01 nothing stayed behind" snapshot_unchanged
 
+# A page of the range, as root can see it without us
+dev_mem() {
+	dd if=/dev/mem of=/dev/null bs=4096 skip=$((0x30000000 / 4096)) count=1
+}
+
+check "J21 /dev/mem has the range as long as nobody claims it" dev_mem
 dmesg_mark
 check "a range and a BAR in one go" load base=0x30000000 size=64M pci=$IVSHMEM bar=2
 check_log "one log line for the range" \
@@ -58,6 +64,7 @@ check_log "one log line for the BAR" \
 check "the node is for root only" [ "$(stat -c %F:%a /dev/buddy_pool/pool0)" = "character special file:600" ]
 check "there are two nodes" [ "$(echo /dev/buddy_pool/*)" = "/dev/buddy_pool/pool0 /dev/buddy_pool/pool1" ]
 check "the claim of the range is in /proc/iomem" grep -q '30000000-33ffffff : buddy_pool pool0$' /proc/iomem
+check_fails "J21 /dev/mem is closed to it" dev_mem
 check "A34 the whole range is usable" all_usable pool0 $((64 << 20))
 check "A34 the whole BAR is usable" all_usable pool1 $((64 << 20))
 check_fails "A37 a second insmod is refused" load base=0x30000000 size=64M
@@ -72,6 +79,14 @@ kill -9 $holder
 wait $holder 2>/dev/null
 check "L02 unloads once the last is gone" unload
 check "L02 nothing stayed behind" snapshot_unchanged
+
+check "A29 the last base= counts" load base=0x10000000 base=0x30000000 size=1M
+check "A29 it does" grep -q '30000000-300fffff : buddy_pool pool0$' /proc/iomem
+check "unloads" unload
+dmesg_mark
+check "A30 misspelt parameters only" load bse=0x30000000 sze=1M
+check_log "A30 are told: no pool" 'buddy_pool: no pool yet'
+check "unloads" unload
 
 check "A05 one min block" cycle 4096 base=0x30000000 size=4K
 check "A07 3 MiB at an odd page" cycle $((3 << 20)) base=0x30001000 size=3M
