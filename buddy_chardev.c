@@ -146,7 +146,7 @@ static int buddy_file_open(struct inode *inode, struct file *filp)
 	if (!file)
 		return -ENOMEM;
 	mutex_init(&file->lock);
-	xa_init_flags(&file->blocks, XA_FLAGS_ALLOC1);
+	file->by_handle = RB_ROOT;
 	file->by_offset = RB_ROOT;
 	file->node = node;
 	err = buddy_quota_open(file);
@@ -168,16 +168,22 @@ static int buddy_file_open(struct inode *inode, struct file *filp)
 static int buddy_file_release(struct inode *inode, struct file *filp)
 {
 	struct buddy_file *file = filp->private_data;
-	struct buddy_block *block;
-	unsigned long handle;
+	struct buddy_block *block, *next, *some[32];
+	u32 n = 0;
 
 	scoped_guard(mutex, &file->node->files_lock)
 		list_del(&file->link);
-	xa_for_each(&file->blocks, handle, block) {
-		buddy_block_put_owned(block);
-		cond_resched();
+	/* Nobody else has the file, so there are neither calls nor mappings. */
+	rbtree_postorder_for_each_entry_safe(block, next, &file->by_handle, handle_link) {
+		some[n++] = block;
+		if (n == ARRAY_SIZE(some)) {
+			buddy_blocks_put(file, some, n);
+			n = 0;
+			cond_resched();
+		}
 	}
-	xa_destroy(&file->blocks);
+	if (n)
+		buddy_blocks_put(file, some, n);
 	buddy_quota_close(file);
 	kref_put(&file->node->ref, release_node);
 	kfree(file);
@@ -205,14 +211,14 @@ static void buddy_file_show_fdinfo(struct seq_file *seq, struct file *filp)
 {
 	struct buddy_file *file = filp->private_data;
 	struct buddy_block *block;
-	unsigned long handle;
 	unsigned int n = 0;
+	u32 handle = 0;
 
 	guard(mutex)(&file->lock);
 	seq_printf(seq, "pool:\t%s\nblocks:\t%llu\nbytes:\t%llu\n",
 		   buddy_pool_name(file->node->pool), READ_ONCE(file->nr_blocks),
 		   READ_ONCE(file->nr_bytes));
-	xa_for_each(&file->blocks, handle, block) {
+	while ((block = buddy_file_find_next(file, handle))) {
 		if (n++ == MAX_BLOCKS_SHOWN) {
 			seq_puts(seq, "more:\tBUDDY_POOL_LIST has them\n");
 			return;
@@ -220,6 +226,9 @@ static void buddy_file_show_fdinfo(struct seq_file *seq, struct file *filp)
 		seq_printf(seq, "block:\t%u at %#llx, %llu bytes, %u mappings, %s\n",
 			   block->handle, block->offset, block->length,
 			   refcount_read(&block->ref) - 1, block->label);
+		handle = block->handle + 1;
+		if (!handle)
+			break;
 	}
 }
 
@@ -248,17 +257,6 @@ static void log_pool(struct buddy_pool *pool)
 		buddy_range_describe(range, where, sizeof(where)), block, caches[range->cache]);
 }
 
-/* Blocks that are zeroed when they are given back must be zero to begin with. */
-static int zero_pool(struct buddy_pool *pool, const struct buddy_policy *policy)
-{
-	struct buddy_pool_limits limits;
-
-	if (policy->zero != BUDDY_POOL_ZERO_FREE)
-		return 0;
-	buddy_pool_limits(pool, &limits);
-	return buddy_pool_zero(pool, 0, limits.size, true);
-}
-
 /**
  * buddy_node_create() - give a pool a device node
  * @pool: the pool; the node takes a reference of its own
@@ -272,9 +270,12 @@ struct buddy_node *buddy_node_create(struct buddy_pool *pool, const struct buddy
 	struct buddy_node *node;
 	int err;
 
-	err = zero_pool(pool, policy);
-	if (err)
-		return ERR_PTR(err);
+	/* Blocks that are zeroed when they are given back must be zero to begin with. */
+	if (policy->zero == BUDDY_POOL_ZERO_FREE) {
+		err = buddy_pool_zero_all(pool);
+		if (err)
+			return ERR_PTR(err);
+	}
 	node = kzalloc(sizeof(*node), GFP_KERNEL);
 	if (!node)
 		return ERR_PTR(-ENOMEM);

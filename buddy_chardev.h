@@ -18,7 +18,6 @@
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/uidgid.h>
-#include <linux/xarray.h>
 
 #include "buddy_internal.h"
 
@@ -78,11 +77,13 @@ struct buddy_node {
  * @lock: guards the handles. Never held while user memory is accessed, so that
  *	an argument that faults, even for ever, holds up nobody else. mmap()
  *	takes it inside mmap_lock
- * @blocks: blocks by handle; a handle is reserved first, and then has NULL
- * @by_offset: the same blocks by offset
- * @next_handle: where the search for a free handle begins
- * @refused_at: buddy_pool_nr_freed() before the last ALLOC that found no space
+ * @by_handle: its blocks
+ * @by_offset: those of them whose handle is valid
+ * @last_handle: the handle given last
+ * @refused_at: buddy_pool_nr_freed() when the last ALLOC found no space
  * @refused: whether there was one
+ * @exit_until: in jiffies, until when a process that exits may zero its blocks; 0
+ *	as long as none did
  * @user: whose file it is
  * @nr_blocks: its blocks, held ones included; buddy_node.quota_lock
  * @nr_bytes: likewise
@@ -92,11 +93,12 @@ struct buddy_file {
 	struct list_head link;
 	struct file *filp;
 	struct mutex lock;		/* the handles */
-	struct xarray blocks;
+	struct rb_root by_handle;
 	struct rb_root by_offset;
-	u32 next_handle;
+	u32 last_handle;
 	u64 refused_at;
 	bool refused;
+	unsigned long exit_until;
 	struct buddy_user *user;
 	u64 nr_blocks;
 	u64 nr_bytes;
@@ -107,7 +109,8 @@ struct buddy_file {
  * @ref: its handle and each mapping
  * @handle: in @file
  * @file: whose it is
- * @link: in buddy_file.by_offset
+ * @handle_link: in buddy_file.by_handle
+ * @offset_link: in buddy_file.by_offset, once the handle is valid
  * @offset: from the start of the range
  * @length: in bytes
  * @label: from the user; terminated
@@ -116,25 +119,26 @@ struct buddy_block {
 	refcount_t ref;
 	u32 handle;
 	struct buddy_file *file;
-	struct rb_node link;
+	struct rb_node handle_link;
+	struct rb_node offset_link;
 	u64 offset;
 	u64 length;
 	char label[BUDDY_POOL_LABEL_LEN];
 };
 
-/* buddy_block.c */
-struct buddy_block *buddy_block_alloc(struct buddy_file *file, struct buddy_pool_alloc *alloc);
-void buddy_block_free(struct buddy_block *block);
-void buddy_block_put_owned(struct buddy_block *block);
-void buddy_block_put_mapped(struct buddy_block *block);
+/* buddy_block.c; buddy_block_init() is in buddy_internal.h */
+struct buddy_block *buddy_file_find_handle(struct buddy_file *file, u32 handle);
+struct buddy_block *buddy_file_find_next(struct buddy_file *file, u32 handle);
 struct buddy_block *buddy_file_find(struct buddy_file *file, u64 offset);
 struct buddy_block *buddy_file_get_mapped(struct buddy_file *file, u64 offset, u64 length);
-int buddy_file_reserve(struct buddy_file *file, struct buddy_block *block);
-void buddy_file_unreserve(struct buddy_file *file, struct buddy_block *block);
-void buddy_file_publish(struct buddy_file *file, struct buddy_block *block);
-struct buddy_block *buddy_file_remove(struct buddy_file *file, u32 handle);
-bool buddy_file_remove_many(struct buddy_file *file, const struct buddy_pool_block *entries,
-			    struct buddy_block **blocks, u32 count);
+int buddy_blocks_alloc(struct buddy_file *file, struct buddy_pool_alloc *alloc,
+		       struct buddy_block **blocks, u32 count);
+void buddy_blocks_drop(struct buddy_file *file, struct buddy_block **blocks, u32 count);
+void buddy_blocks_publish(struct buddy_file *file, struct buddy_block **blocks, u32 count);
+bool buddy_blocks_remove(struct buddy_file *file, const struct buddy_pool_block *entries,
+			 struct buddy_block **blocks, u32 count);
+void buddy_blocks_put(struct buddy_file *file, struct buddy_block **blocks, u32 count);
+void buddy_block_put_mapped(struct buddy_block *block);
 
 /* buddy_quota.c */
 int buddy_quota_open(struct buddy_file *file);

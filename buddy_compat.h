@@ -9,6 +9,7 @@
 
 #include <linux/mm.h>
 #include <linux/pci.h>
+#include <linux/slab.h>
 
 /* vm_flags_mod(): since 6.3; the member was plain before. */
 static inline void bp_vm_flags_change(struct vm_area_struct *vma, unsigned long set,
@@ -33,6 +34,22 @@ static inline int bp_pci_set_driver_override(struct pci_dev *pdev, const char *d
 	return driver_set_override(&pdev->dev, &pdev->driver_override, driver, strlen(driver));
 #else
 	return -ENODEV;
+#endif
+}
+
+/*
+ * A cache that shares its slabs with no other: when a shared one is destroyed, its
+ * name stays in sysfs. SLAB_NO_MERGE: since 6.5; before, a cache is not merged if
+ * user copies may touch part of it, here the last byte.
+ */
+static inline struct kmem_cache *bp_kmem_cache_create_unmerged(const char *name, unsigned int size,
+							       unsigned int align,
+							       slab_flags_t flags)
+{
+#ifdef SLAB_NO_MERGE
+	return kmem_cache_create(name, size, align, flags | SLAB_NO_MERGE, NULL);
+#else
+	return kmem_cache_create_usercopy(name, size, align, flags, size - 1, 1, NULL);
 #endif
 }
 

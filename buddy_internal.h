@@ -134,15 +134,21 @@ bool buddy_pool_is_gone(const struct buddy_pool *pool);
 int buddy_pool_try_enter_range(struct buddy_pool *pool);
 bool buddy_pool_enter_range(struct buddy_pool *pool);
 void buddy_pool_leave_range(struct buddy_pool *pool);
-int buddy_pool_zero(struct buddy_pool *pool, u64 offset, u64 length, bool killable);
+int buddy_pool_zero_new(struct buddy_pool *pool, u64 offset, u64 length, bool stays_clean);
+void buddy_pool_zero_old(struct buddy_pool *pool, u64 offset, u64 length, unsigned long until);
+int buddy_pool_zero_all(struct buddy_pool *pool);
+u64 buddy_pool_nr_zeroed(const struct buddy_pool *pool);
 void buddy_pool_count_bad_free(struct buddy_pool *pool, enum buddy_pool_reason reason);
 void buddy_pool_hold(struct buddy_pool *pool, u64 address, u64 size);
 void buddy_pool_unhold(struct buddy_pool *pool, u64 address, u64 size);
 
-/* buddy_pool_alloc() for the node, which zeroes what it frees if that is its policy */
+/*
+ * buddy_pool_alloc() for the node, which sees to it that blocks are zero if they must
+ * be. If it returns -ENOSPC, there was no space when buddy_pool_nr_freed() was
+ * @nr_freed.
+ */
 int buddy_pool_alloc_for_node(struct buddy_pool *pool, const struct buddy_pool_request *request,
-			      struct buddy_pool_result *result);
-bool buddy_pool_is_shared(const struct buddy_pool *pool);
+			      struct buddy_pool_result *result, u64 *nr_freed);
 enum buddy_pool_reason buddy_pool_check(struct buddy_pool *pool,
 					const struct buddy_pool_request *request);
 wait_queue_head_t *buddy_pool_space_queue(struct buddy_pool *pool);
@@ -175,6 +181,10 @@ void buddy_node_pause(struct buddy_node *node);
 void buddy_node_resume(struct buddy_node *node);
 int buddy_node_retire(struct buddy_node *node);
 void buddy_node_destroy(struct buddy_node *node);
+
+/* Before the first node, and after the last */
+int buddy_block_init(void);
+void buddy_block_exit(void);
 
 #define BUDDY_POOL_MAX_POOLS	16	/* by parameters */
 

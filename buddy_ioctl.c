@@ -10,6 +10,7 @@
 #include <linux/fs.h>
 #include <linux/math64.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/overflow.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
@@ -42,6 +43,12 @@ static bool zero_until(const void *from, const void *end)
 static int respond(void __user *arg, const union buddy_ucmd *ucmd, size_t size)
 {
 	return copy_to_user(arg, ucmd, size) ? -EFAULT : 0;
+}
+
+/* What stands before @from is as the user gave it. */
+static int respond_from(void __user *arg, const union buddy_ucmd *ucmd, size_t size, size_t from)
+{
+	return copy_to_user(arg + from, (const void *)ucmd + from, size - from) ? -EFAULT : 0;
 }
 
 /*
@@ -132,7 +139,7 @@ static int do_stats(struct buddy_file *file, union buddy_ucmd *ucmd, void __user
 	int err;
 
 	if (stats->flags || stats->nr_orders > BUDDY_POOL_MAX_ORDERS ||
-	    !zero_until(&stats->length, &stats->nr_orders))
+	    !zero_until(&stats->length, &stats->nr_orders) || stats->zeroed)
 		return -EINVAL;
 	usage = kmalloc(sizeof(*usage), GFP_KERNEL);
 	if (!usage)
@@ -141,6 +148,7 @@ static int do_stats(struct buddy_file *file, union buddy_ucmd *ucmd, void __user
 	fill_stats(stats, usage);
 	err = copy_orders(usage, stats->orders, stats->nr_orders);
 	stats->nr_orders = usage->nr_orders;
+	stats->zeroed = buddy_pool_nr_zeroed(file->node->pool);
 	kfree(usage);
 	return err ?: respond(arg, ucmd, size);
 }
@@ -238,31 +246,15 @@ static bool label_is_valid(const char *label)
 	       !memchr_inv(label + length, 0, BUDDY_POOL_LABEL_LEN - length);
 }
 
-/* A block with a reserved handle, or an ERR_PTR() */
-static struct buddy_block *prepare_block(struct buddy_file *file, struct buddy_pool_alloc *alloc)
+/* Blocks with handles that are not valid yet; see buddy_blocks_alloc() */
+static int prepare_blocks(struct buddy_file *file, struct buddy_pool_alloc *alloc,
+			  struct buddy_block **blocks, u32 count)
 {
-	struct buddy_block *block;
-	int err;
-
 	if (!label_is_valid(alloc->label)) {
 		alloc->reason = BUDDY_POOL_REASON_LABEL;
-		return ERR_PTR(-EINVAL);
+		return -EINVAL;
 	}
-	block = buddy_block_alloc(file, alloc);
-	if (IS_ERR(block))
-		return block;
-	err = buddy_file_reserve(file, block);
-	if (err) {
-		buddy_block_free(block);
-		return ERR_PTR(err);
-	}
-	return block;
-}
-
-static void drop_block(struct buddy_file *file, struct buddy_block *block)
-{
-	buddy_file_unreserve(file, block);
-	buddy_block_free(block);
+	return buddy_blocks_alloc(file, alloc, blocks, count);
 }
 
 static int do_alloc(struct buddy_file *file, union buddy_ucmd *ucmd, void __user *arg,
@@ -270,22 +262,23 @@ static int do_alloc(struct buddy_file *file, union buddy_ucmd *ucmd, void __user
 {
 	struct buddy_pool_alloc *alloc = &ucmd->alloc;
 	struct buddy_block *block;
+	int err;
 
 	if (alloc->flags & ~ALLOC_FLAGS || !zero_until(&alloc->handle, alloc + 1))
 		return -EINVAL;
-	block = prepare_block(file, alloc);
-	if (IS_ERR(block))
-		return alloc->reason && respond(arg, ucmd, size) ? -EFAULT : PTR_ERR(block);
+	err = prepare_blocks(file, alloc, &block, 1);
+	if (err)
+		return alloc->reason && respond(arg, ucmd, size) ? -EFAULT : err;
 	alloc->handle = block->handle;
 	alloc->offset = block->offset;
 	alloc->granted = block->length;
 	alloc->map_offset = block->offset;
 	/* Answer before the handle is valid: a bad pointer leaves nothing behind. */
-	if (respond(arg, ucmd, size)) {
-		drop_block(file, block);
+	if (respond_from(arg, ucmd, size, offsetof(struct buddy_pool_alloc, handle))) {
+		buddy_blocks_drop(file, &block, 1);
 		return -EFAULT;
 	}
-	buddy_file_publish(file, block);
+	buddy_blocks_publish(file, &block, 1);
 	return 0;
 }
 
@@ -293,17 +286,17 @@ static int do_free(struct buddy_file *file, union buddy_ucmd *ucmd, void __user 
 		   size_t size)
 {
 	struct buddy_pool_free *free = &ucmd->free;
+	struct buddy_pool_block entry = { .handle = free->handle };
 	struct buddy_block *block;
 
 	if (free->flags || free->reason)
 		return -EINVAL;
-	block = buddy_file_remove(file, free->handle);
-	if (!block) {
+	if (!buddy_blocks_remove(file, &entry, &block, 1)) {
 		free->reason = BUDDY_POOL_REASON_NO_HANDLE;
 		buddy_pool_count_bad_free(file->node->pool, BUDDY_POOL_REASON_NO_HANDLE);
 		return respond(arg, ucmd, size) ?: -ENOENT;
 	}
-	buddy_block_put_owned(block);
+	buddy_blocks_put(file, &block, 1);
 	return 0;
 }
 
@@ -326,7 +319,7 @@ static int do_query(struct buddy_file *file, union buddy_ucmd *ucmd, void __user
 	if (query->flags || !zero_until(&query->mappings, query + 1))
 		return -EINVAL;
 	scoped_guard(mutex, &file->lock) {
-		block = xa_load(&file->blocks, query->handle);
+		block = buddy_file_find_handle(file, query->handle);
 		if (block)
 			describe_block(block, query);
 	}
@@ -336,13 +329,12 @@ static int do_query(struct buddy_file *file, union buddy_ucmd *ucmd, void __user
 }
 
 /* The first block from @handle on; false if there is none */
-static bool next_block(struct buddy_file *file, unsigned long handle,
-		       struct buddy_pool_query *entry)
+static bool next_block(struct buddy_file *file, u64 handle, struct buddy_pool_query *entry)
 {
 	struct buddy_block *block;
 
 	guard(mutex)(&file->lock);
-	block = xa_find(&file->blocks, &handle, U32_MAX, XA_PRESENT);
+	block = handle <= U32_MAX ? buddy_file_find_next(file, handle) : NULL;
 	if (block)
 		describe_block(block, entry);
 	return block;
@@ -353,7 +345,7 @@ static int do_list(struct buddy_file *file, union buddy_ucmd *ucmd, void __user 
 {
 	struct buddy_pool_list *list = &ucmd->list;
 	void __user *entries = u64_to_user_ptr(list->entries);
-	unsigned long handle = list->next;
+	u64 handle = list->next;
 	struct buddy_pool_query entry = { .size = sizeof(entry) };
 	u32 count = 0;
 
@@ -388,7 +380,7 @@ static int do_get_phys(struct buddy_file *file, union buddy_ucmd *ucmd, void __u
 	if (!capable(CAP_SYS_RAWIO))
 		return -EPERM;
 	scoped_guard(mutex, &file->lock) {
-		block = xa_load(&file->blocks, phys->handle);
+		block = buddy_file_find_handle(file, phys->handle);
 		if (block)
 			phys->address = file->node->base + block->offset;
 	}
@@ -415,7 +407,7 @@ static void free_batch(struct buddy_batch *batch)
 
 static int new_batch(struct buddy_batch *batch, u32 count)
 {
-	*batch = (struct buddy_batch){ };
+	*batch = (struct buddy_batch){ .nr = count };
 	if (!count || count > BUDDY_POOL_MAX_BATCH)
 		return -EINVAL;
 	batch->blocks = kvcalloc(count, sizeof(*batch->blocks), GFP_KERNEL_ACCOUNT);
@@ -426,22 +418,26 @@ static int new_batch(struct buddy_batch *batch, u32 count)
 	return -ENOMEM;
 }
 
-/* All of the blocks or none; on refusal @alloc says why */
-static int fill_batch(struct buddy_file *file, struct buddy_batch *batch, u32 count,
-		      struct buddy_pool_alloc *alloc)
+static size_t entries_size(const struct buddy_batch *batch)
 {
-	struct buddy_block *block;
+	return array_size(batch->nr, sizeof(*batch->entries));
+}
 
-	for (batch->nr = 0; batch->nr < count; batch->nr++) {
-		block = prepare_block(file, alloc);
-		if (IS_ERR(block))
-			return PTR_ERR(block);
-		batch->blocks[batch->nr] = block;
-		batch->entries[batch->nr].handle = block->handle;
-		batch->entries[batch->nr].offset = block->offset;
+/* Tells the user what he gets. */
+static int respond_with_blocks(const struct buddy_batch *batch, union buddy_ucmd *ucmd,
+			       void __user *arg, size_t size)
+{
+	struct buddy_pool_alloc_batch *request = &ucmd->alloc_batch;
+	u32 i;
+
+	for (i = 0; i < batch->nr; i++) {
+		batch->entries[i].handle = batch->blocks[i]->handle;
+		batch->entries[i].offset = batch->blocks[i]->offset;
 	}
-	alloc->granted = batch->blocks[0]->length;
-	return 0;
+	request->granted = batch->blocks[0]->length;
+	if (copy_to_user(u64_to_user_ptr(request->blocks), batch->entries, entries_size(batch)))
+		return -EFAULT;
+	return respond(arg, ucmd, size);
 }
 
 static int do_alloc_batch(struct buddy_file *file, union buddy_ucmd *ucmd, void __user *arg,
@@ -456,8 +452,6 @@ static int do_alloc_batch(struct buddy_file *file, union buddy_ucmd *ucmd, void 
 		.end = request->end,
 	};
 	struct buddy_batch batch;
-	u64 refused_at;
-	u32 i;
 	int err;
 
 	if (request->flags & ~(ALLOC_FLAGS & ~BUDDY_POOL_ALLOC_FIXED) ||
@@ -467,25 +461,19 @@ static int do_alloc_batch(struct buddy_file *file, union buddy_ucmd *ucmd, void 
 	if (err)
 		return err;
 	memcpy(alloc.label, request->label, sizeof(alloc.label));
-	err = fill_batch(file, &batch, request->count, &alloc);
-	request->reason = alloc.reason;
-	request->granted = alloc.granted;
-	request->largest = alloc.largest;
-	if (!err && copy_to_user(u64_to_user_ptr(request->blocks), batch.entries,
-				 array_size(batch.nr, sizeof(*batch.entries))))
-		err = -EFAULT;
-	if ((!err || request->reason) && respond(arg, ucmd, size))
-		err = -EFAULT;
-	refused_at = READ_ONCE(file->refused_at);
-	for (i = 0; i < batch.nr; i++) {
+	err = prepare_blocks(file, &alloc, batch.blocks, batch.nr);
+	if (err) {
+		request->reason = alloc.reason;
+		request->largest = alloc.largest;
+		if (request->reason && respond(arg, ucmd, size))
+			err = -EFAULT;
+	} else {
+		err = respond_with_blocks(&batch, ucmd, arg, size);
 		if (err)
-			drop_block(file, batch.blocks[i]);
+			buddy_blocks_drop(file, batch.blocks, batch.nr);
 		else
-			buddy_file_publish(file, batch.blocks[i]);
+			buddy_blocks_publish(file, batch.blocks, batch.nr);
 	}
-	/* What was given back here was not enough, and is no reason to try again. */
-	if (err)
-		WRITE_ONCE(file->refused_at, refused_at + batch.nr);
 	free_batch(&batch);
 	return err;
 }
@@ -503,19 +491,18 @@ static int do_free_batch(struct buddy_file *file, union buddy_ucmd *ucmd, void _
 	err = new_batch(&batch, request->count);
 	if (err)
 		return err;
-	if (copy_from_user(batch.entries, u64_to_user_ptr(request->blocks),
-			   array_size(request->count, sizeof(*batch.entries))))
+	if (copy_from_user(batch.entries, u64_to_user_ptr(request->blocks), entries_size(&batch)))
 		err = -EFAULT;
-	for (i = 0; !err && i < request->count; i++)
+	for (i = 0; !err && i < batch.nr; i++)
 		if (batch.entries[i].__reserved)
 			err = -EINVAL;
-	if (!err && !buddy_file_remove_many(file, batch.entries, batch.blocks, request->count)) {
+	if (!err && !buddy_blocks_remove(file, batch.entries, batch.blocks, batch.nr)) {
 		request->reason = BUDDY_POOL_REASON_NO_HANDLE;
 		buddy_pool_count_bad_free(file->node->pool, BUDDY_POOL_REASON_NO_HANDLE);
 		err = respond(arg, ucmd, size) ?: -ENOENT;
 	}
-	for (i = 0; !err && i < request->count; i++)
-		buddy_block_put_owned(batch.blocks[i]);
+	if (!err)
+		buddy_blocks_put(file, batch.blocks, batch.nr);
 	free_batch(&batch);
 	return err;
 }
@@ -546,7 +533,7 @@ static const struct buddy_ioctl ioctls[] = {
 	{ BUDDY_POOL_INFO, FIRST_SIZE(info, name), false, do_info },
 	{ BUDDY_POOL_ALLOC, FIRST_SIZE(alloc, largest), true, do_alloc },
 	{ BUDDY_POOL_FREE, FIRST_SIZE(free, reason), true, do_free },
-	{ BUDDY_POOL_STATS, FIRST_SIZE(stats, orders), false, do_stats },
+	{ BUDDY_POOL_STATS, FIRST_SIZE(stats, zeroed), false, do_stats },
 	{ BUDDY_POOL_EXTENTS, FIRST_SIZE(extents, next), false, do_extents },
 	{ BUDDY_POOL_QUERY, FIRST_SIZE(query, label), false, do_query },
 	{ BUDDY_POOL_LIST, FIRST_SIZE(list, next), false, do_list },
@@ -570,10 +557,12 @@ long buddy_file_ioctl(struct file *filp, unsigned int cmd, unsigned long argumen
 	u32 size, known;
 	int err;
 
-	/* Programs built with a longer or shorter struct have another size in cmd. */
-	if (nr >= ARRAY_SIZE(ioctls) || (ioctls[nr].cmd ^ cmd) & ~IOCSIZE_MASK)
+	if (nr >= ARRAY_SIZE(ioctls))
 		return -ENOTTY;
-	ioctl = &ioctls[nr];
+	ioctl = &ioctls[array_index_nospec(nr, ARRAY_SIZE(ioctls))];
+	/* Programs built with a longer or shorter struct have another size in cmd. */
+	if ((ioctl->cmd ^ cmd) & ~IOCSIZE_MASK)
+		return -ENOTTY;
 	if (buddy_pool_is_gone(file->node->pool))
 		return -ENODEV;
 	if (ioctl->writes && !(filp->f_mode & FMODE_WRITE))

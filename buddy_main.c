@@ -176,6 +176,12 @@ static void remove_pools(void)
 		buddy_admin_destroy(pools[--nr_pools]);
 }
 
+static void exit_all(void)
+{
+	remove_pools();
+	buddy_block_exit();
+}
+
 static int __init buddy_pool_init(void)
 {
 	struct buddy_settings common;
@@ -187,12 +193,17 @@ static int __init buddy_pool_init(void)
 	err = check_counts() ?: buddy_settings_parse(&common, &config, &policy);
 	if (err)
 		return err;
-	err = buddy_pci_register(&config, &policy);
+	err = buddy_block_init();
 	if (err)
 		return err;
+	err = buddy_pci_register(&config, &policy);
+	if (err) {
+		buddy_block_exit();
+		return err;
+	}
 	err = add_pools();
 	if (err)
-		remove_pools();
+		exit_all();
 	else if (!nr_pools)
 		/* Wanted, or a misspelt parameter: the kernel takes those for nothing. */
 		pr_info("no pool yet: neither base= and size= nor pci= and bar= were given\n");
@@ -201,7 +212,7 @@ static int __init buddy_pool_init(void)
 
 static void __exit buddy_pool_exit(void)
 {
-	remove_pools();
+	exit_all();
 }
 
 module_init(buddy_pool_init);

@@ -27,6 +27,7 @@
 #include <linux/err.h>
 #include <linux/export.h>
 #include <linux/hardirq.h>
+#include <linux/jiffies.h>
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/log2.h>
@@ -44,6 +45,7 @@
 #include <linux/vmalloc.h>
 #include <linux/wait.h>
 
+#include "buddy_dirty.h"
 #include "buddy_internal.h"
 #include "buddy_shard.h"
 #include "buddy_span.h"
@@ -59,7 +61,10 @@ struct buddy_pool {
 	bool gone;			/* the device is; set once */
 	/* The device is being reset; range_lock */
 	bool paused;
-	bool shared;			/* not only the node has had blocks; set once */
+	spinlock_t dirty_lock;		/* dirty, and writes to all_dirty */
+	bool all_dirty;			/* nothing of the range is known to be zero */
+	struct buddy_dirty dirty;	/* what is not, used or free */
+	atomic64_t zeroed;		/* bytes, so far */
 	struct buddy_range range;
 	struct device *dev;		/* without which it is gone, or NULL */
 	struct blocking_notifier_head notifiers;
@@ -123,8 +128,17 @@ static bool in_pool(const struct buddy_pool *pool, u64 address)
 	return buddy_layout_contains(&pool->shards.layout, address);
 }
 
+static int try_alloc(struct buddy_pool *pool, const struct buddy_pool_request *request,
+		     struct buddy_pool_result *result)
+{
+	if (likely(pool->shards.nr == 1))
+		return buddy_shard_alloc(pool->shards.shard, request, result);
+	return buddy_span_alloc(&pool->shards, request, result);
+}
+
+/* If there is no space, sets @nr_freed, which may be NULL; see buddy_internal.h */
 int buddy_pool_alloc_for_node(struct buddy_pool *pool, const struct buddy_pool_request *request,
-			      struct buddy_pool_result *result)
+			      struct buddy_pool_result *result, u64 *nr_freed)
 {
 	int err;
 
@@ -132,26 +146,46 @@ int buddy_pool_alloc_for_node(struct buddy_pool *pool, const struct buddy_pool_r
 		result->reason = BUDDY_POOL_REASON_GONE;
 		return -ENODEV;
 	}
-	if (likely(pool->shards.nr == 1))
-		err = buddy_shard_alloc(pool->shards.shard, request, result);
-	else
-		err = buddy_span_alloc(&pool->shards, request, result);
+	err = try_alloc(pool, request, result);
+	if (unlikely(err == -ENOSPC && nr_freed)) {
+		/* What is freed from here on makes a difference, and only that. */
+		*nr_freed = buddy_pool_nr_freed(pool);
+		err = try_alloc(pool, request, result);
+	}
 	if (unlikely(err))
 		buddy_shard_count_refused(pool->shards.shard, err, result->reason);
 	return err;
 }
 
+/*
+ * Whoever is not the node writes to what he got, and need not zero it afterwards.
+ * If part of it was known to be zero, then before it became free, and all_dirty
+ * was false, too; so the shard's lock makes that visible here.
+ */
+static void mark_dirty(struct buddy_pool *pool, u64 address, u64 size)
+{
+	u64 offset = address - pool->shards.layout.base;
+
+	if (likely(READ_ONCE(pool->all_dirty)))
+		return;
+	guard(spinlock_irqsave)(&pool->dirty_lock);
+	buddy_dirty_add(&pool->dirty, offset, offset + size);
+}
+
 int buddy_pool_alloc(struct buddy_pool *pool, const struct buddy_pool_request *request,
 		     struct buddy_pool_result *result)
 {
+	int err;
+
 	if (unlikely(!may_call(pool, __func__))) {
 		result->reason = BUDDY_POOL_REASON_GONE;
 		return -EINVAL;
 	}
 	might_sleep_if(request->flags & BUDDY_POOL_MAY_SLEEP);
-	if (unlikely(!READ_ONCE(pool->shared)))
-		WRITE_ONCE(pool->shared, true);
-	return buddy_pool_alloc_for_node(pool, request, result);
+	err = buddy_pool_alloc_for_node(pool, request, result, NULL);
+	if (likely(!err))
+		mark_dirty(pool, result->address, result->size);
+	return err;
 }
 EXPORT_SYMBOL_GPL(buddy_pool_alloc);
 
@@ -203,12 +237,6 @@ enum buddy_pool_reason buddy_pool_check(struct buddy_pool *pool,
 	struct buddy_core_request core;
 
 	return buddy_layout_translate(&pool->shards.layout, request, &core);
-}
-
-/* Has somebody who need not zero what he frees had blocks, or may have? */
-bool buddy_pool_is_shared(const struct buddy_pool *pool)
-{
-	return READ_ONCE(pool->shared);
 }
 
 int buddy_pool_query(struct buddy_pool *pool, u64 address, u64 *start, u64 *size)
@@ -269,12 +297,15 @@ EXPORT_SYMBOL_GPL(buddy_pool_unreserve);
 
 int buddy_pool_reserve(struct buddy_pool *pool, u64 address, u64 size)
 {
+	int err;
+
 	if (unlikely(!may_call(pool, __func__)))
 		return -EINVAL;
 	might_sleep();
-	/* Whoever needs it writes to it. */
-	WRITE_ONCE(pool->shared, true);
-	return buddy_span_reserve(&pool->shards, address, size);
+	err = buddy_span_reserve(&pool->shards, address, size);
+	if (!err)
+		mark_dirty(pool, address, size);
+	return err;
 }
 EXPORT_SYMBOL_GPL(buddy_pool_reserve);
 
@@ -402,40 +433,155 @@ void buddy_pool_leave_range(struct buddy_pool *pool)
 	up_read(&pool->range_lock);
 }
 
+/*
+ * Zeroing. What a caller zeroes is his own, so that nobody else looks at it; what
+ * is known of it is good for whoever gets it next.
+ */
+
+static void look_if_all_dirty(struct buddy_pool *pool)
+{
+	const struct buddy_dirty *dirty = &pool->dirty;
+	u64 size = pool->shards.layout.size;
+
+	lockdep_assert_held(&pool->dirty_lock);
+	WRITE_ONCE(pool->all_dirty,
+		   dirty->nr && !dirty->part[0].start && dirty->part[0].end == size);
+}
+
+static void set_clean(struct buddy_pool *pool, u64 start, u64 end)
+{
+	guard(spinlock_irqsave)(&pool->dirty_lock);
+	buddy_dirty_remove(&pool->dirty, start, end);
+	look_if_all_dirty(pool);
+}
+
+static void set_dirty(struct buddy_pool *pool, u64 start, u64 end)
+{
+	guard(spinlock_irqsave)(&pool->dirty_lock);
+	buddy_dirty_add(&pool->dirty, start, end);
+	look_if_all_dirty(pool);
+}
+
+static bool next_dirty(struct buddy_pool *pool, u64 *start, u64 *end)
+{
+	if (likely(READ_ONCE(pool->all_dirty)))
+		return *start < *end;
+	guard(spinlock_irqsave)(&pool->dirty_lock);
+	return buddy_dirty_next(&pool->dirty, start, end);
+}
+
+/*
+ * Some of [offset, end), which is not empty. Returns how much, which is nothing while
+ * the range can't be used; or -ENODEV.
+ */
+static s64 zero_some(struct buddy_pool *pool, u64 offset, u64 end)
+{
+	u64 step = min_t(u64, end - offset, SZ_1M);
+	int err;
+
+	err = buddy_pool_try_enter_range(pool);
+	if (err == -EAGAIN) {
+		schedule_timeout_uninterruptible(1);
+		return 0;
+	}
+	if (err)
+		return err;
+	buddy_range_zero(&pool->range, offset, step);
+	buddy_pool_leave_range(pool);
+	atomic64_add(step, &pool->zeroed);
+	cond_resched();
+	return step;
+}
+
 /**
- * buddy_pool_zero() - zero a part of the range
+ * buddy_pool_zero_new() - make a block zero that is to be handed out
  * @pool: the pool
- * @offset: from the start of the range
- * @length: in bytes
- * @killable: stop at a fatal signal
+ * @offset: of the block, from the start of the range
+ * @length: of the block in bytes
+ * @stays_clean: whoever gets it zeroes it again before it is free
  *
- * The range can go away between any two MiB of it. While it can't be used, this
- * waits.
+ * Skips what is known to be zero. If a fatal signal comes, or the device goes
+ * away, what was done until then is remembered, so that the next one who gets
+ * that memory goes on from there.
  *
  * Return: 0, -EINTR or -ENODEV.
  */
-int buddy_pool_zero(struct buddy_pool *pool, u64 offset, u64 length, bool killable)
+int buddy_pool_zero_new(struct buddy_pool *pool, u64 offset, u64 length, bool stays_clean)
 {
-	u64 done = 0, step;
+	u64 end = offset + length;
+	u64 at = offset, stop = end;
+	s64 step = 0;
+
+	while (step >= 0 && next_dirty(pool, &at, &stop)) {
+		step = fatal_signal_pending(current) ? -EINTR : zero_some(pool, at, stop);
+		at += max_t(s64, step, 0);
+		stop = end;
+	}
+	if (step < 0)
+		set_clean(pool, offset, at);
+	else if (!stays_clean && !READ_ONCE(pool->all_dirty))
+		set_dirty(pool, offset, end);
+	return min_t(s64, step, 0);
+}
+
+/* Is the process to go, and has it had its time? */
+static bool is_impatient(unsigned long until)
+{
+	return fatal_signal_pending(current) ||
+	       (current->flags & PF_EXITING && time_after(jiffies, until));
+}
+
+/**
+ * buddy_pool_zero_old() - make a block zero that is to be free
+ * @pool: the pool
+ * @offset: of the block, from the start of the range
+ * @length: of the block in bytes
+ * @until: in jiffies, how long a process that exits may take
+ *
+ * What is not done, because a process has to die, is left to the next one who gets
+ * that memory. If the device goes away, there will be none.
+ */
+void buddy_pool_zero_old(struct buddy_pool *pool, u64 offset, u64 length, unsigned long until)
+{
+	u64 end = offset + length;
+	u64 at = offset;
+	s64 step = 0;
+
+	while (at < end && step >= 0 && !is_impatient(until)) {
+		step = zero_some(pool, at, end);
+		at += max_t(s64, step, 0);
+	}
+	set_clean(pool, offset, at);
+	if (at < end)
+		set_dirty(pool, at, end);
+}
+
+/**
+ * buddy_pool_zero_all() - make all of a new pool zero
+ * @pool: the pool
+ *
+ * If kernel users have parts of it already, all is left to those who get it next.
+ *
+ * Return: 0, -ENOMEM, -EINTR or -ENODEV.
+ */
+int buddy_pool_zero_all(struct buddy_pool *pool)
+{
+	const struct buddy_layout *layout = &pool->shards.layout;
 	int err;
 
-	while (done < length) {
-		if (killable && fatal_signal_pending(current))
-			return -EINTR;
-		err = buddy_pool_try_enter_range(pool);
-		if (err == -EAGAIN) {
-			schedule_timeout_uninterruptible(1);
-			continue;
-		}
-		if (err)
-			return err;
-		step = min_t(u64, length - done, SZ_1M);
-		buddy_range_zero(&pool->range, offset + done, step);
-		buddy_pool_leave_range(pool);
-		done += step;
-		cond_resched();
-	}
-	return 0;
+	err = buddy_pool_reserve(pool, layout->base, layout->size);
+	if (err)
+		return err == -EBUSY ? 0 : err;
+	err = buddy_pool_zero_new(pool, 0, layout->size, true);
+	if (!err)
+		set_clean(pool, 0, layout->size);
+	buddy_pool_unreserve(pool, layout->base, layout->size);
+	return err;
+}
+
+u64 buddy_pool_nr_zeroed(const struct buddy_pool *pool)
+{
+	return atomic64_read(&pool->zeroed);
 }
 
 /* The device without which the pool is gone, or NULL; it stays with the pool. */
@@ -531,7 +677,7 @@ void buddy_pool_pause(struct buddy_pool *pool)
 void buddy_pool_resume(struct buddy_pool *pool)
 {
 	/* As if others had written: what was zeroed in advance need not be zero. */
-	WRITE_ONCE(pool->shared, true);
+	set_dirty(pool, 0, pool->shards.layout.size);
 	scoped_guard(rwsem_write, &pool->range_lock)
 		pool->paused = false;
 }
@@ -727,6 +873,7 @@ struct buddy_pool *buddy_pool_create_for(struct device *dev, const struct buddy_
 	init_waitqueue_head(&pool->space);
 	init_rwsem(&pool->range_lock);
 	BLOCKING_INIT_NOTIFIER_HEAD(&pool->notifiers);
+	spin_lock_init(&pool->dirty_lock);
 	strscpy(pool->name, config->name ?: "", sizeof(pool->name));
 	pool->dev = get_device(dev);
 
@@ -742,6 +889,8 @@ struct buddy_pool *buddy_pool_create_for(struct device *dev, const struct buddy_
 	err = init_shards(pool);
 	if (err)
 		goto free_shards;
+	buddy_dirty_add(&pool->dirty, 0, pool->shards.layout.size);
+	pool->all_dirty = true;
 	err = register_pool(pool);
 	if (err)
 		goto free_metadata;

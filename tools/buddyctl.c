@@ -371,6 +371,7 @@ static void print_stats(const struct options *opt, const struct buddy_pool_info 
 		{ "undersize", NUMBER, s->undersize },
 		{ "bad_frees", NUMBER, s->bad_frees },
 		{ "fragmentation", NUMBER, s->fragmentation },
+		{ "zeroed", SIZE, s->zeroed },
 	};
 	struct json_object *object;
 

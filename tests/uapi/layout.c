@@ -2,7 +2,8 @@
 /*
  * The layout of the user API, for the compiler to compare: what stands here was
  * promised to programs. A struct may grow at its end; then its size changes
- * here, and nothing else. Compiled for 32 and 64 bits by scripts/check.
+ * here, and nothing else. Compiled for 32 and 64 bits by scripts/check, which also
+ * has pahole look for holes (rows O06 and O07).
  */
 #include <stddef.h>
 
@@ -63,7 +64,7 @@ OFFSET(order_stats, dequeues, 8);
 OFFSET(order_stats, removes, 16);
 OFFSET(order_stats, count, 24);
 
-SIZE(stats, 168);
+SIZE(stats, 176);
 OFFSET(stats, size, 0);
 OFFSET(stats, flags, 4);
 OFFSET(stats, length, 8);
@@ -87,6 +88,7 @@ OFFSET(stats, granted, 144);
 OFFSET(stats, fragmentation, 152);
 OFFSET(stats, nr_orders, 156);
 OFFSET(stats, orders, 160);
+OFFSET(stats, zeroed, 168);
 
 SIZE(extent, 24);
 OFFSET(extent, offset, 0);

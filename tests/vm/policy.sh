@@ -6,9 +6,9 @@
 # vm-device: -object memory-backend-ram,size=64M,share=on,id=shm
 # vm-device: -device ivshmem-plain,memdev=shm,addr=2.0
 # vm-device: -device pci-testdev,membar=64M,addr=3.0
-# vm-append: memmap=64M$0x30000000
+# vm-append: memmap=64M$0x30000000 syscall.x32=y
 # vm-modules: ahci
-# vm-timeout: 90
+# vm-timeout: 180
 . /t/lib.sh
 
 # policy DESCRIPTION PARAMETER...
@@ -16,11 +16,20 @@ policy() {
 	_policy=$1
 	shift
 	check "$_policy: loads" load base=0x30000000 size=64M "$@"
+	check "$_policy: a kernel user writes" insmod /m/buddy_writer.ko size=8388608
+	check "$_policy: and goes" rmmod buddy_writer
+	run_ktap "$_policy: what it wrote" zero_test -t I01_what_a_kernel_user_wrote_is_not_shown
 	run_ktap "$_policy" policy_test
+}
+
+killed() {
+	run_ktap "$1: I02 killed while it zeroes" zero_test -t I02_B14_a_call_that_is_killed_while_it_zeroes
+	run_ktap "$1: I02 D17 killed at any moment" zero_test -t I02_D17_children_that_zero_are_killed_at_any_moment
 }
 
 echo 0 >/proc/sys/debug/exception-trace
 policy "zero=alloc" zero=alloc
+killed "zero=alloc"
 run_ktap "fills the memory" node_owner_test -t I05_fill
 check "unloads" unload
 
@@ -29,6 +38,7 @@ run_ktap "zero=free: I05 old contents" node_owner_test -t I05_what_the_memory_he
 run_ktap "zero=free: mappings" node_mmap_test
 run_ktap "zero=free: owners" node_owner_test
 run_ktap "zero=free: batches" node_batch_test
+killed "zero=free"
 check "unloads" unload
 
 policy "zero=never" zero=never

@@ -93,7 +93,16 @@ enum buddy_pool_backing {
 	BUDDY_POOL_BACKING_PCI = 2	/* a PCI BAR */
 };
 
-/* When blocks are zeroed */
+/*
+ * When blocks are zeroed. Unless it is never, what others left in a block is never
+ * seen, whatever becomes of a call: zeroing a huge block takes its time, and a
+ * fatal signal ends it. What it got done is remembered, so that the next ALLOC of
+ * that memory goes on from there. Other signals neither interrupt nor prolong it.
+ *
+ * With BUDDY_POOL_ZERO_FREE it is ALLOC that zeroes what kernel users had, or what
+ * was reserved, and what a process left that had to die: a killed one stops
+ * zeroing at once, one that exits after a second.
+ */
 enum buddy_pool_zero {
 	BUDDY_POOL_ZERO_NEVER = 1,	/* they hold what others left there */
 	BUDDY_POOL_ZERO_ALLOC = 2,	/* before they are handed out */
@@ -169,6 +178,9 @@ struct buddy_pool_info {
  * @map_offset: out: offset to give to mmap()
  * @largest: out: on refusal for want of space, a length in bytes that would
  *	have fitted the window, if aligned to no more than min_block
+ *
+ * A block costs no more than 128 bytes of kernel memory, which are charged to the
+ * caller's memory cgroup until it is given back.
  */
 struct buddy_pool_alloc {
 	__u32 size;
@@ -248,6 +260,7 @@ struct buddy_pool_order_stats {
  *	that this pool can have, of which no more than there was room for are
  *	written
  * @orders: pointer to that many struct buddy_pool_order_stats
+ * @zeroed: out: bytes that were zeroed so far
  */
 struct buddy_pool_stats {
 	__u32 size;
@@ -273,6 +286,7 @@ struct buddy_pool_stats {
 	__u32 fragmentation;
 	__u32 nr_orders;
 	__aligned_u64 orders;
+	__aligned_u64 zeroed;
 };
 
 /* States of an extent */

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Zeroing that is interrupted: nothing that was not zeroed is ever seen, and what was
+ * zeroed before is not zeroed again. For zero=alloc, free and never, as the module
+ * was loaded; see tests/vm/policy.sh. The seed is BUDDY_POOL_SEED or a new one.
+ */
+#include <stdio.h>
+#include <time.h>
+
+#include "node.h"
+
+#define TRIES	200
+
+static unsigned int seed;
+
+static void plant_seed(void)
+{
+	const char *text = getenv("BUDDY_POOL_SEED");
+
+	seed = text ? strtoul(text, NULL, 0) : getpid() * 7919 + time(NULL);
+	printf("# seed %u\n", seed);
+	fflush(stdout);
+}
+
+/* Marks every page; that is enough to see whether the page was zeroed. */
+static void mark_pages(char *p, __u64 length)
+{
+	for (__u64 at = 0; at < length; at += PAGE)
+		*(volatile __u64 *)(p + at) = ~0ULL;
+}
+
+static __u64 pages_of(const char *p, __u64 length, __u64 word)
+{
+	__u64 n = 0;
+
+	for (__u64 at = 0; at < length; at += PAGE)
+		n += *(volatile __u64 *)(p + at) == word;
+	return n;
+}
+
+static __u64 marked_pages(const char *p, __u64 length)
+{
+	return length / PAGE - pages_of(p, length, 0);
+}
+
+/* All of the pool in one block, mapped; NULL if that fails */
+static char *take_all(int fd, __u64 length, struct buddy_pool_alloc *block)
+{
+	char *p;
+
+	if (alloc_block(fd, length, block))
+		return NULL;
+	p = map_block(fd, block);
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* Marks all of the pool, with a file that is closed then */
+static void mark_all(__u64 length)
+{
+	struct buddy_pool_alloc block;
+	int fd = open_node(O_RDWR);
+	char *p = take_all(fd, length, &block);
+
+	if (p) {
+		mark_pages(p, length);
+		munmap(p, length);
+	}
+	close(fd);
+}
+
+/* Runs @child, kills it some microseconds after it said that it is about to. */
+static void kill_in(void (*child)(int fd, __u64 length, int ready), __u64 length,
+		    unsigned int after)
+{
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	if (pipe(ready))
+		abort();
+	pid = fork();
+	if (!pid) {
+		child(open_node(O_RDWR), length, ready[1]);
+		_exit(0);
+	}
+	close(ready[1]);
+	if (read(ready[0], &byte, 1) != 1)
+		abort();
+	close(ready[0]);
+	usleep(after);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static void allocate(int fd, __u64 length, int ready)
+{
+	struct buddy_pool_alloc block;
+
+	if (write(ready, "", 1) == 1)
+		alloc_block(fd, length, &block);
+}
+
+static void mark_and_free(int fd, __u64 length, int ready)
+{
+	struct buddy_pool_alloc block;
+	char *p = take_all(fd, length, &block);
+
+	if (!p)
+		return;
+	mark_pages(p, length);
+	munmap(p, length);
+	if (write(ready, "", 1) == 1)
+		free_handle(fd, block.handle);
+}
+
+/*
+ * Whatever a killed child was at, the next one finds zeros; and if that was zeroing,
+ * the two of them zeroed each byte once. That has to be met with several times.
+ */
+TEST_F_TIMEOUT(node, I02_B14_a_call_that_is_killed_while_it_zeroes, 300)
+{
+	bool on_free = self->info.zero == BUDDY_POOL_ZERO_FREE;
+	__u64 length = self->info.length, before, between, after;
+	unsigned int met = 0, most = 100000;
+	struct buddy_pool_alloc block;
+	char *p;
+
+	if (self->info.zero == BUDDY_POOL_ZERO_NEVER)
+		SKIP(return, "zero=never");
+	plant_seed();
+	for (unsigned int i = 0; i < TRIES && met < 10; i++) {
+		if (!on_free)
+			mark_all(length);
+		before = get_stats(self->fd).zeroed;
+		kill_in(on_free ? mark_and_free : allocate, length, rand_r(&seed) % most);
+		between = get_stats(self->fd).zeroed - before;
+		ASSERT_EQ(0, bytes_in_use());
+		p = take_all(self->fd, length, &block);
+		ASSERT_NE(NULL, p);
+		ASSERT_EQ(0, marked_pages(p, length));
+		after = get_stats(self->fd).zeroed - before;
+		munmap(p, length);
+		ASSERT_OK(free_handle(self->fd, block.handle));
+		if (between && between < length) {
+			met++;
+			EXPECT_EQ(length, after);
+		} else if (between) {
+			/* It was through; next time, earlier. */
+			most = most / 2 + 1;
+		}
+	}
+	TH_LOG("%u times in the middle", met);
+	EXPECT_LT(0, met);
+}
+
+/* Children that count in @bad the pages of new blocks that hold something */
+static void take_and_mark_for_ever(unsigned int from, volatile __u64 *bad)
+{
+	int fd = open_node(O_RDWR);
+	struct buddy_pool_alloc block;
+	char *p;
+
+	for (;;) {
+		if (alloc_block(fd, PAGE << rand_r(&from) % 13, &block))
+			continue;
+		p = map_block(fd, &block);
+		if (p == MAP_FAILED)
+			continue;
+		*bad += marked_pages(p, block.granted);
+		mark_pages(p, block.granted);
+		if (rand_r(&from) % 4)
+			munmap(p, block.granted);
+		free_handle(fd, block.handle);
+	}
+}
+
+TEST_F_TIMEOUT(node, I02_D17_children_that_zero_are_killed_at_any_moment, 300)
+{
+	volatile __u64 *bad = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t pids[3] = { 0 };
+
+	if (self->info.zero == BUDDY_POOL_ZERO_NEVER)
+		SKIP(return, "zero=never");
+	plant_seed();
+	for (unsigned int i = 0; i < TRIES; i++) {
+		pid_t *pid = &pids[i % ARRAY_SIZE(pids)];
+
+		if (*pid) {
+			kill(*pid, SIGKILL);
+			waitpid(*pid, NULL, 0);
+		}
+		*pid = fork();
+		if (!*pid)
+			take_and_mark_for_ever(seed + i, bad);
+		usleep(rand_r(&seed) % 20000);
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(pids); i++) {
+		kill(pids[i], SIGKILL);
+		waitpid(pids[i], NULL, 0);
+	}
+	EXPECT_EQ(0, *bad);
+	EXPECT_EQ(0, bytes_in_use());
+}
+
+/* After buddy_writer.ko wrote to 8 MiB of the pool, and gave them back */
+TEST_F(node, I01_what_a_kernel_user_wrote_is_not_shown)
+{
+	__u64 length = self->info.length, before = get_stats(self->fd).zeroed;
+	struct buddy_pool_alloc block;
+	__u64 marked;
+	char *p = take_all(self->fd, length, &block);
+
+	ASSERT_NE(NULL, p);
+	marked = marked_pages(p, length);
+	switch (self->info.zero) {
+	case BUDDY_POOL_ZERO_NEVER:
+		EXPECT_EQ(8 * MIB / PAGE, pages_of(p, length, 0x7777777777777777));
+		break;
+	case BUDDY_POOL_ZERO_FREE:
+		/* What programs had is zero already. */
+		EXPECT_EQ(8 * MIB, get_stats(self->fd).zeroed - before);
+		EXPECT_EQ(0, marked);
+		break;
+	default:
+		EXPECT_EQ(0, marked);
+	}
+}
+
+TEST_HARNESS_MAIN
