@@ -2,7 +2,7 @@
 /*
  * Everything against everything else on the node, each pair for some seconds.
  *
- *	BUDDY_POOL_RACE_SECONDS	how long (3)
+ *	BUDDY_POOL_RACE_SECONDS	how long (30)
  *	BUDDY_POOL_SEED		the seed that a run before printed
  *	BUDDY_POOL_KILLS	processes to kill (1000)
  */
@@ -112,7 +112,7 @@ static void prepare_race(int fd, int other)
 	race.fd = fd;
 	race.other = other;
 	race.seed = the_seed();
-	race.end = now() + from_env("BUDDY_POOL_RACE_SECONDS", 3);
+	race.end = now() + from_env("BUDDY_POOL_RACE_SECONDS", 30);
 	/* Before it begins, in case that it does not end */
 	printf("# seed %u\n", race.seed);
 	fflush(stdout);
@@ -739,44 +739,62 @@ static bool uses(int fd, __u64 bytes)
 	return false;
 }
 
-/* Meanwhile the others go on with the same open file, and don't see its blocks. */
+/* A child waits in the middle of call @i; false if this kernel can't make it. */
+static bool start_stalled(unsigned int i, int fd, __u32 handle, pid_t *pid)
+{
+	*pid = fork();
+	if (!*pid) {
+		stalls[i].call(fd, stalls[i].with_handle ? handle : 0);
+		_exit(1);
+	}
+	usleep(200000);
+	if (waitpid(*pid, NULL, WNOHANG) != *pid)
+		return true;
+	*pid = 0;
+	return false;
+}
+
+/* The others go on with the same open file, and don't see its blocks. */
+static void use_beside(int fd, __u32 handle)
+{
+	struct buddy_pool_query entries[2];
+	struct buddy_pool_list l = {
+		.size = sizeof(l), .entries = (uintptr_t)entries, .count = 2,
+	};
+	struct buddy_pool_alloc more;
+
+	expect(!alloc_block(fd, PAGE, &more), "no block");
+	expect(!free_handle(fd, more.handle), "own block not freed");
+	for (__u32 other = handle + 1; other < more.handle + 200; other++)
+		expect(free_handle(fd, other) == -ENOENT, "a handle that is not valid yet");
+	expect(!call(fd, BUDDY_POOL_LIST, &l) && l.count == 1, "LIST has what is not there yet");
+}
+
 TEST_F_TIMEOUT(node, B14_a_call_that_waits_for_ever_and_is_killed, FOREVER)
 {
-	struct buddy_pool_alloc block, more;
-	struct buddy_pool_list l;
-	struct buddy_pool_query entries[2];
+	struct buddy_pool_alloc block;
+	unsigned int i;
 	int status;
 	pid_t pid;
 
+	prepare_race(self->fd, self->other);
 	ASSERT_OK(alloc_block(self->fd, PAGE, &block));
-	for (unsigned int i = 0; i < ARRAY_SIZE(stalls); i++) {
-		pid = fork();
-		if (!pid) {
-			stalls[i].call(self->fd, stalls[i].with_handle ? block.handle : 0);
-			_exit(1);
-		}
-		usleep(200000);
-		if (waitpid(pid, &status, WNOHANG) == pid) {
-			ASSERT_EQ(NO_USERFAULTFD, WEXITSTATUS(status));
+	for (i = 0; i < ARRAY_SIZE(stalls) || going_on(); i++) {
+		if (!start_stalled(i % ARRAY_SIZE(stalls), self->fd, block.handle, &pid)) {
+			ASSERT_EQ(0, i);
 			SKIP(return, "this kernel has no userfaultfd");
 		}
-		EXPECT_TRUE(uses(self->other, (1 + stalls[i].pages) * PAGE)) {
+		EXPECT_TRUE(uses(self->other, (1 + stalls[i % ARRAY_SIZE(stalls)].pages) * PAGE)) {
 			TH_LOG("call %u", i);
 		}
-		ASSERT_OK(alloc_block(self->fd, PAGE, &more));
-		ASSERT_OK(free_handle(self->fd, more.handle));
-		for (__u32 handle = block.handle + 1; handle < more.handle + 200; handle++)
-			ASSERT_ERR(ENOENT, free_handle(self->fd, handle));
-		l = (struct buddy_pool_list){
-			.size = sizeof(l), .entries = (uintptr_t)entries, .count = 2,
-		};
-		ASSERT_OK(call(self->fd, BUDDY_POOL_LIST, &l));
-		EXPECT_EQ(1, l.count);
+		use_beside(self->fd, block.handle);
 		kill(pid, SIGKILL);
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
 		EXPECT_TRUE(WIFSIGNALED(status));
 		EXPECT_TRUE(uses(self->other, PAGE));
+		race.rounds++;
 	}
+	EXPECT_RACE_WON();
 	EXPECT_OK(free_handle(self->fd, block.handle));
 }
 
@@ -802,17 +820,21 @@ static void call_early(struct runner *self)
 	atomic_fetch_add(&race.rounds, 1);
 }
 
-TEST_F(node, B14_a_late_argument_is_as_good_as_any)
+TEST_F_TIMEOUT(node, B14_a_late_argument_is_as_good_as_any, FOREVER)
 {
 	static void (*const runs[])(struct runner *) = { answer_late, call_early };
 
 	prepare_race(self->fd, self->other);
-	race.p = new_page();
-	race.uffd = stall_on(race.p, UFFDIO_REGISTER_MODE_MISSING);
-	if (race.uffd < 0)
-		SKIP(return, "this kernel has no userfaultfd");
-	ASSERT_OK(alloc_block(self->fd, PAGE, &race.block));
-	run_threads(2, runs, 2);
+	do {
+		race.p = new_page();
+		race.uffd = stall_on(race.p, UFFDIO_REGISTER_MODE_MISSING);
+		if (race.uffd < 0)
+			SKIP(return, "this kernel has no userfaultfd");
+		ASSERT_OK(alloc_block(self->fd, PAGE, &race.block));
+		run_threads(2, runs, 2);
+		close(race.uffd);
+		munmap(race.p, PAGE);
+	} while (going_on());
 	EXPECT_RACE_WON();
 	EXPECT_EQ(0, bytes_in_use());
 }
