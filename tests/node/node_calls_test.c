@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-/* QUERY, LIST, STATS by order, RESERVE, UNRESERVE and GET_PHYS. */
+/* QUERY, LIST, STATS by order, RESERVE, UNRESERVE, GET_PHYS; calls by other ways. */
+#include <linux/io_uring.h>
 #include <sched.h>
 #include <stdio.h>
+#include <sys/syscall.h>
 
 #include "node.h"
 
@@ -643,5 +645,105 @@ TEST_F(node, top_down_takes_the_highest_place_of_the_best_fit)
 	}
 	EXPECT_LT(100, placed);
 }
+
+/*
+ * Other ways into the kernel
+ */
+
+#define NO_SUCH_CALL	1
+
+/* A command to the node by io_uring: its result, or NO_SUCH_CALL without io_uring */
+static int uring_command(int fd, __u32 command)
+{
+	struct io_uring_params params = { };
+	int ring = syscall(SYS_io_uring_setup, 1, &params);
+	struct io_uring_sqe *sqe;
+	unsigned int *sq;
+	char *cq;
+
+	if (ring < 0)
+		return NO_SUCH_CALL;
+	sq = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQ_RING);
+	cq = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_CQ_RING);
+	sqe = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQES);
+	if (sq == MAP_FAILED || cq == MAP_FAILED || sqe == MAP_FAILED)
+		abort();
+	*sqe = (struct io_uring_sqe){ .opcode = IORING_OP_URING_CMD, .fd = fd };
+	sqe->cmd_op = command;
+	sq[params.sq_off.array / sizeof(*sq)] = 0;
+	__atomic_store_n(&sq[params.sq_off.tail / sizeof(*sq)], 1, __ATOMIC_RELEASE);
+	if (syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) != 1)
+		return -errno;
+	close(ring);
+	return ((struct io_uring_cqe *)(cq + params.cq_off.cqes))->res;
+}
+
+TEST_F(node, B51_commands_by_io_uring_are_EOPNOTSUPP)
+{
+	int err = uring_command(self->fd, BUDDY_POOL_ALLOC);
+
+	if (err == NO_SUCH_CALL)
+		SKIP(return, "this kernel has no io_uring");
+	EXPECT_EQ(-EOPNOTSUPP, err);
+	EXPECT_EQ(0, bytes_in_use());
+}
+
+/* A set-user-ID program of root's copies its input to its output, which the node is. */
+TEST_F(node, B51_a_set_user_ID_program_has_no_more_to_give)
+{
+	static const char copy[] = "/tmp/cat";
+	struct buddy_pool_stats before, after;
+	int status;
+	pid_t pid;
+
+	ASSERT_EQ(0, system("cp /bin/busybox /tmp/cat && chmod 4755 /tmp/cat"));
+	before = get_stats(self->other);
+	pid = fork();
+	if (!pid) {
+		if (setgid(65534) || setuid(65534))
+			_exit(99);
+		dup2(self->fd, 0);
+		dup2(self->fd, 1);
+		execl(copy, "cat", NULL);
+		_exit(98);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	unlink(copy);
+	EXPECT_EQ(1, WEXITSTATUS(status));
+	after = get_stats(self->other);
+	EXPECT_EQ(0, memcmp(&before, &after, sizeof(after)));
+}
+
+#ifdef __x86_64__
+#define X32_BIT	0x40000000
+
+/* As an x32 process does; no library is needed for that. */
+static int x32_call(int fd, unsigned int request, void *low)
+{
+	return syscall(X32_BIT + 514, fd, request, low) ? -errno : 0;
+}
+
+TEST_F(node, B50_calls_from_x32)
+{
+	struct buddy_pool_alloc *req = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+					    MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	struct buddy_pool_alloc block;
+
+	if (syscall(X32_BIT + SYS_getpid) < 0)
+		SKIP(return, "this kernel has no x32, or was not booted with syscall.x32=y");
+	ASSERT_NE(MAP_FAILED, (void *)req);
+	*req = request(3 * PAGE);
+	ASSERT_OK(x32_call(self->fd, BUDDY_POOL_ALLOC, req));
+	EXPECT_EQ(3 * PAGE, req->granted);
+	EXPECT_ERR(ENOTTY, x32_call(self->fd, _IO(BUDDY_POOL_IOCTL_TYPE, 0xff), req));
+	EXPECT_OK(free_handle(self->fd, req->handle));
+	ASSERT_OK(alloc_block(self->fd, PAGE, &block));
+	*(struct buddy_pool_free *)req = (struct buddy_pool_free){
+		.size = sizeof(struct buddy_pool_free), .handle = block.handle,
+	};
+	EXPECT_OK(x32_call(self->fd, BUDDY_POOL_FREE, req));
+	EXPECT_EQ(0, bytes_in_use());
+}
+#endif
 
 TEST_HARNESS_MAIN

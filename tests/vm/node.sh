@@ -4,8 +4,9 @@
 # vm-device: -object memory-backend-ram,size=64M,share=on,id=shm
 # vm-device: -device ivshmem-plain,memdev=shm,addr=2.0
 # vm-device: -device pci-testdev,membar=64M,addr=3.0
-# vm-append: memmap=64M$0x30000000
+# vm-append: memmap=64M$0x30000000 syscall.x32=y
 # vm-modules: ahci
+# vm-timeout: 120
 . /t/lib.sh
 
 load_both() {
@@ -21,14 +22,16 @@ for pool in range card; do
 		run_ktap "$pool: ${program##*/}" "$program"
 	done
 done
-# The same calls from 32-bit processes (rows B48 and B49), on one pool.
-export BUDDY_POOL_NODE=/dev/buddy_pool/range
-for program in /bin/node_*_test32; do
-	if [ -x "$program" ]; then
-		run_ktap "B48 B49 32 bits: ${program##*/}" "$program"
-	else
-		skip "B48 B49: no 32-bit C library where this was built"
-	fi
+# The same calls from 32-bit processes (rows B48 and B49).
+for pool in range card; do
+	export BUDDY_POOL_NODE=/dev/buddy_pool/$pool
+	for program in /bin/node_*_test32; do
+		if [ -x "$program" ]; then
+			run_ktap "B48 B49 32 bits, $pool: ${program##*/}" "$program"
+		else
+			skip "B48 B49: no 32-bit C library where this was built"
+		fi
+	done
 done
 check "unloads" unload
 

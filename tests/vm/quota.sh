@@ -4,7 +4,7 @@
 # vm-device: -object memory-backend-ram,size=64M,share=on,id=shm
 # vm-device: -device ivshmem-plain,memdev=shm,addr=2.0
 # vm-device: -device pci-testdev,membar=64M,addr=3.0
-# vm-append: memmap=64M$0x30000000
+# vm-append: memmap=64M$0x30000000 syscall.x32=y
 # vm-modules: ahci
 # vm-timeout: 60
 . /t/lib.sh
@@ -14,11 +14,16 @@ may_not_load() {
 	! load base=0x30000000 size=64M "$@" || { unload && return 1; }
 }
 
-check "loads" load base=0x30000000 size=64M max_file_bytes=1M max_file_blocks=20 \
-	max_user_bytes=1536K max_user_blocks=30
-run_ktap "quotas" quota_test
-[ ! -x /bin/quota_test32 ] || run_ktap "quotas, for a 32-bit process" quota_test32
-check "H03 INFO has them for people, too" sh -c "buddyctl info | grep -q 'max_file_blocks *20\$'"
+check "loads" load base=0x30000000 size=64M pci=0000:00:02.0 bar=2 max_file_bytes=1M \
+	max_file_blocks=20 max_user_bytes=1536K max_user_blocks=30
+for pool in pool0 pool1; do
+	export BUDDY_POOL_NODE=/dev/buddy_pool/$pool
+	run_ktap "quotas, $pool" quota_test
+	[ ! -x /bin/quota_test32 ] || run_ktap "quotas, $pool, for a 32-bit process" quota_test32
+done
+unset BUDDY_POOL_NODE
+check "H03 INFO has them for people, too" \
+	sh -c "buddyctl -p pool0 info | grep -q 'max_file_blocks *20\$'"
 check "unloads" unload
 
 check "H04 without a parameter: 65,536 blocks a file" load base=0x30000000 size=64M

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Who pays for handles: the memory cgroup of whoever asked for them. Needs cgroup 2,
+ * with a memory controller; /run/memcg is the mount. See tests/vm/memcg.sh.
+ */
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "node.h"
+
+#define ROOT	"/run/memcg"
+#define HANDLES	10000U
+
+/* Least and most that a handle costs, page tables of the cgroup and the like aside */
+#define LEAST	112
+#define MOST	128
+#define SLACK	(192UL << 10)
+
+static void write_to(const char *group, const char *file, const char *text)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), ROOT "/%s/%s", group, file);
+	fd = open(path, O_WRONLY);
+	if (fd < 0 || write(fd, text, strlen(text)) < 0) {
+		perror(path);
+		abort();
+	}
+	close(fd);
+}
+
+static void join(const char *group)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", getpid());
+	write_to(group, "cgroup.procs", text);
+}
+
+/* A line of memory.stat, in bytes */
+static long stat_of(const char *group, const char *name)
+{
+	char path[128], line[128];
+	long value = -1;
+	size_t length = strlen(name);
+	FILE *f;
+
+	snprintf(path, sizeof(path), ROOT "/%s/memory.stat", group);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, name, length) && line[length] == ' ')
+			value = atol(line + length);
+	if (f)
+		fclose(f);
+	return value;
+}
+
+static int take_batch(int fd, unsigned int count)
+{
+	static struct buddy_pool_block blocks[BUDDY_POOL_MAX_BATCH];
+	struct buddy_pool_alloc_batch take = {
+		.size = sizeof(take), .length = PAGE, .count = count, .blocks = (uintptr_t)blocks,
+	};
+
+	return call(fd, BUDDY_POOL_ALLOC_BATCH, &take);
+}
+
+static int take_handles(int fd)
+{
+	int err = 0;
+
+	for (unsigned int left = HANDLES, n; !err && left; left -= n) {
+		n = left < BUDDY_POOL_MAX_BATCH ? left : BUDDY_POOL_MAX_BATCH;
+		err = take_batch(fd, n);
+	}
+	return err;
+}
+
+static bool make_groups(void)
+{
+	return !mkdir(ROOT "/a", 0755) && !mkdir(ROOT "/b", 0755);
+}
+
+/* By then nobody may be in them. */
+static bool remove_groups(void)
+{
+	rmdir(ROOT "/a");
+	return !rmdir(ROOT "/b");
+}
+
+TEST_F(node, H07_handles_are_charged_and_small)
+{
+	long before, taken, left;
+	bool in_bounds;
+
+	ASSERT_TRUE(make_groups());
+	join("a");
+	ASSERT_OK(take_batch(self->fd, 1));
+	before = stat_of("a", "slab");
+	ASSERT_LE(0, before);
+	ASSERT_OK(take_handles(self->fd));
+	taken = stat_of("a", "slab") - before;
+	TH_LOG("%ld bytes for each of %u handles", taken / HANDLES, HANDLES);
+	in_bounds = taken >= LEAST * HANDLES - SLACK && taken <= MOST * HANDLES + SLACK;
+	EXPECT_TRUE(in_bounds);
+	/* And given back, whoever does it. */
+	join("b");
+	close(self->fd);
+	left = stat_of("a", "slab") - before;
+	EXPECT_GT(taken / 4, left) {
+		TH_LOG("%ld of %ld bytes are left", left, taken);
+	}
+	join(".");
+	EXPECT_TRUE(remove_groups());
+}
+
+/* The group goes while its handles live; they are its parent's then, and free. */
+TEST_F(node, D27_the_group_of_handles_goes_before_them)
+{
+	long before, in_a, in_b;
+
+	ASSERT_TRUE(make_groups());
+	join("a");
+	ASSERT_OK(take_handles(self->fd));
+	in_a = stat_of("a", "slab");
+	join("b");
+	in_b = stat_of("b", "slab");
+	EXPECT_LT((long)(LEAST * HANDLES - SLACK), in_a);
+	/* What was charged before does not move with the process. */
+	EXPECT_GT((long)(LEAST * HANDLES / 2), in_b);
+	ASSERT_EQ(0, rmdir(ROOT "/a"));
+	ASSERT_OK(take_handles(self->fd));
+	before = stat_of("b", "slab");
+	EXPECT_LT((long)(LEAST * HANDLES - SLACK), before);
+	close(self->fd);
+	EXPECT_GT(before - (long)(LEAST * HANDLES / 2), stat_of("b", "slab"));
+	EXPECT_EQ(0, bytes_in_use());
+	join(".");
+	EXPECT_TRUE(remove_groups());
+}
+
+/* Who takes too many is refused or killed; others don't notice. */
+TEST_F(node, G10_a_group_with_little_memory)
+{
+	struct buddy_pool_alloc block;
+	int status;
+	pid_t pid;
+
+	ASSERT_TRUE(make_groups());
+	write_to("a", "memory.max", "3M");
+	write_to("a", "memory.swap.max", "0");
+	pid = fork();
+	if (!pid) {
+		int fds[64];
+
+		join("a");
+		for (unsigned int i = 0; i < ARRAY_SIZE(fds); i++) {
+			fds[i] = open_node(O_RDWR);
+			if (fds[i] < 0)
+				_exit(errno);
+			while (!(status = take_batch(fds[i], 256)))
+				;
+			if (status != -EDQUOT)
+				_exit(-status);
+		}
+		_exit(0);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) ||
+		    (WIFEXITED(status) && WEXITSTATUS(status) == ENOMEM)) {
+		TH_LOG("status %#x", status);
+	}
+	EXPECT_OK(alloc_block(self->fd, PAGE, &block));
+	EXPECT_EQ(block.granted, bytes_in_use());
+	EXPECT_OK(free_handle(self->fd, block.handle));
+	EXPECT_TRUE(remove_groups());
+}
+
+TEST_HARNESS_MAIN
