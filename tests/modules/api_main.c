@@ -70,6 +70,8 @@ static const struct group {
 	{ "storm", api_storm },
 	{ "misuse", api_misuse },
 	{ "nmi", api_nmi },
+	{ "sleep", api_sleep },
+	{ "use_after_put", api_use_after_put },
 	{ "names", api_names },
 	{ "ranges", api_ranges },
 	{ "bars", api_bars },

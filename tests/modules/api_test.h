@@ -27,6 +27,8 @@ void api_hold(void);
 void api_storm(void);
 void api_misuse(void);
 void api_nmi(void);
+void api_sleep(void);
+void api_use_after_put(void);
 void api_names(void);
 void api_ranges(void);
 void api_bars(void);
