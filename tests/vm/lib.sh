@@ -13,6 +13,7 @@
 #   # vm-control: yes               the guest may control QEMU, see qmp_start
 #   # vm-qmp: FILE                  host program in tests/vm, see scripts/vm --help
 #   # vm-expect-log: ERE            a kernel log line that must come and is no error
+#   # vm-allow-log: ERE             one that may come and is no error
 # then sources this file, plans, checks:
 #   . /t/lib.sh
 #   plan 2
@@ -106,6 +107,25 @@ run_ktap() {
 		diag "exit status $_status"
 		not_ok "$_what"
 	fi
+}
+
+# points OUTPUT: the points that a fault sweep counted, against sweep.list.
+points() {
+	sed -n 's/^ *# points: //p' "$1" | awk -v kernel="$(uname -r | cut -d. -f1,2)" '
+		FILENAME != "-" && $1 == kernel { want[$2 " " $3 " " $4] = $5 }
+		FILENAME != "-" { next }
+		{
+			key = $1 " " $2 " " $3
+			n++
+			print kernel " " $0
+			if (key in want && $4 < want[key]) {
+				print "fewer than " want[key]
+				fewer++
+			} else if (!(key in want) || ($2 == "objects" && $4 > want[key])) {
+				print "more than before: record it in tests/vm/sweep.list"
+			}
+		}
+		END { exit fewer > 0 || !n }' /t/sweep.list -
 }
 
 # dmesg_mark: dmesg_since will print what the kernel logs from here on.
