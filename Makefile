@@ -29,6 +29,10 @@ vmtest: ## run the tests in a guest with Debian's own kernel
 	@scripts/deps build tools vm
 	@scripts/vm
 
+seeded: ## plant bugs, one at a time, and show which test catches each; SEED=name: only that one
+	@scripts/deps build tools vm
+	@scripts/seeded $(SEED)
+
 rows: ## print how much of the test catalogue is covered; V=1: and what is not
 	@scripts/rows $(if $(V),V=$(V))
 
@@ -62,5 +66,5 @@ clean: ## remove what was built here; the cache stays
 	if [ -e tools/Makefile ]; then $(MAKE) -C tools clean; fi
 	if [ -e tests/host/Makefile ]; then $(MAKE) -C tests/host clean; fi
 
-.PHONY: help modules modules_install tools host-test kunit vmtest rows demo bench check \
+.PHONY: help modules modules_install tools host-test kunit vmtest seeded rows demo bench check \
 	coverage gate test test-all clean
