@@ -34,6 +34,9 @@ struct buddy_bar {
 	u64 id; /* never used again, unlike an address */
 };
 
+/* An err of the request, as long as nobody took it */
+#define NOT_PROBED	1
+
 /* What buddy_pci_attach() asks the probe of one device to do */
 static struct {
 	struct mutex lock;		/* one device at a time */
@@ -260,11 +263,15 @@ static int bind(struct pci_dev *pdev)
 	}
 	err = bp_pci_set_driver_override(pdev, KBUILD_MODNAME);
 	if (!err) {
-		request.err = -EBUSY;
+		request.err = NOT_PROBED;
 		WRITE_ONCE(request.pdev, pdev);
 		err = device_attach(&pdev->dev);
 		WRITE_ONCE(request.pdev, NULL);
-		err = request.err ?: min(err, 0);
+		/* An error before our probe() is the driver core's own. */
+		if (request.err != NOT_PROBED)
+			err = request.err;
+		else if (err >= 0)
+			err = -EBUSY;
 	}
 	if (err)
 		forget(attached);

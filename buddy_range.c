@@ -96,22 +96,29 @@ static int check_ram(const struct buddy_pool_config *config, u64 last)
 	return -EBUSY;
 }
 
-/* Why a claim failed. @what is claimed: "[mem 0x...]" or "BAR ..." */
-static void report_conflict(const struct buddy_pool_config *config, const char *what, u64 start,
-			    u64 last)
+/*
+ * Why a claim failed, which its caller only says is so. @what is claimed: "[mem
+ * 0x...]" or "BAR ...". With nobody in the way, it takes memory that fails.
+ */
+static int report_conflict(const struct buddy_pool_config *config, const char *what, u64 start,
+			   u64 last)
 {
 	struct buddy_iomem found;
 
 	buddy_iomem_look(&found, start, last, NULL);
-	if (!found.owner[0])
-		pr_err("%s: %s was in use until just now\n", range_name(config), what);
-	else if (!found.busy)
+	if (!found.owner[0]) {
+		pr_err("%s: %s can't be claimed: no kernel memory, or in use until just now\n",
+		       range_name(config), what);
+		return -ENOMEM;
+	}
+	if (!found.busy)
 		pr_err("%s: %s is partly inside and partly outside of %#llx-%#llx, %s\n",
 		       range_name(config), what, found.start, found.last, found.owner);
 	else
 		pr_err("%s: %s is in use: %#llx-%#llx belongs to %s%s%s\n", range_name(config),
 		       what, found.start, found.last, found.owner, found.parent[0] ? " in " : "",
 		       found.parent);
+	return -EBUSY;
 }
 
 /* A BAR can be claimed by address, too, as long as no driver has; refuse that. */
@@ -156,8 +163,7 @@ static int claim_phys(struct buddy_range *range, const struct buddy_pool_config 
 	range->resource = request_mem_region_exclusive(config->base, config->size, range->label);
 	if (!range->resource) {
 		scnprintf(what, sizeof(what), "[mem %#llx-%#llx]", config->base, last);
-		report_conflict(config, what, config->base, last);
-		return -EBUSY;
+		return report_conflict(config, what, config->base, last);
 	}
 	err = check_parent(config, last, range->resource);
 	if (err) {
@@ -216,10 +222,10 @@ static int claim_bar(struct buddy_range *range, const struct buddy_pool_config *
 	set_label(range, config);
 	if (pci_request_selected_regions_exclusive(pdev, 1 << config->bar, range->label)) {
 		scnprintf(what, sizeof(what), "BAR %d of %s", config->bar, pci_name(pdev));
-		report_conflict(config, what, pci_resource_start(pdev, config->bar),
-				pci_resource_end(pdev, config->bar));
+		err = report_conflict(config, what, pci_resource_start(pdev, config->bar),
+				      pci_resource_end(pdev, config->bar));
 		pci_disable_device(pdev);
-		return -EBUSY;
+		return err;
 	}
 	range->backing = BUDDY_POOL_BACKING_PCI;
 	range->cache = config->cache;
