@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # What must load, how it shows, and how it goes away. The row of the test
-# catalogue stands before each description.
+# catalogue stands before each description. More cycles: scripts/vm --append
+# load_cycles=1000 load
 #
 # vm-device: -object memory-backend-ram,size=64M,share=on,id=shm
 # vm-device: -device ivshmem-plain,memdev=shm,addr=2.0
@@ -133,7 +134,8 @@ check "limits: at both" buddyctl alloc 8K --hold 0
 check "limits: at both" buddyctl alloc 64K --hold 0
 check "unloads" unload
 
-check "A50 loaded and removed 30 times" load_and_unload 30
+n=$(value load_cycles 50)
+check "A50 loaded and removed $n times" load_and_unload "$n"
 check "A50 nothing stayed behind" snapshot_unchanged
 
 run_ktap "the map's drawing and the sizes" map_test

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * usage: map_block NODE	maps a block and closes the file; then sleeps
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <linux/buddy_pool.h>
+
+int main(int argc, char **argv)
+{
+	struct buddy_pool_alloc alloc = { .size = sizeof(alloc), .length = 4096 };
+	int fd = open(argc == 2 ? argv[1] : "", O_RDWR);
+
+	if (fd < 0 || ioctl(fd, BUDDY_POOL_ALLOC, &alloc))
+		return 1;
+	if (mmap(NULL, alloc.granted, PROT_READ, MAP_SHARED, fd, alloc.map_offset) == MAP_FAILED)
+		return 1;
+	close(fd);
+	puts("mapped");
+	fflush(stdout);
+	pause();
+	return 0;
+}

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0
+# A machine that sleeps while programs have blocks, on both kinds of memory. The row
+# of the test catalogue stands before each description. More aborted ones:
+# scripts/vm --append suspend_aborts=100 suspend
+#
+# vm-device: -object memory-backend-ram,size=64M,share=on,id=shm0
+# vm-device: -device pcie-root-port,id=rp0,chassis=1,slot=1,addr=4.0
+# vm-device: -device ivshmem-plain,memdev=shm0,bus=rp0,id=card0
+# vm-append: memmap=64M$0x30000000
+# vm-mem: 1G,slots=2,maxmem=4G
+# vm-modules: pci-stub vfio-pci
+# vm-control: yes
+# vm-timeout: 300
+. /t/lib.sh
+
+DELAY=/sys/module/suspend/parameters/pm_test_delay
+RTC=/sys/class/rtc/rtc0/wakealarm
+
+# Suspends to RAM; the clock wakes the machine after 2 s.
+sleep_well() {
+	echo 0 >$RTC
+	echo +2 >$RTC
+	echo mem >/sys/power/state
+}
+
+# sleep_to LEVEL [STATE]: goes to sleep as far as LEVEL, and comes back at once.
+sleep_to() {
+	_status=0
+	echo "$1" >/sys/power/pm_test
+	echo "${2:-mem}" >/sys/power/state || _status=1
+	echo none >/sys/power/pm_test
+	return $_status
+}
+
+working() {
+	pidof load_test >/dev/null && ! grep '^#' /run/load.out
+}
+
+[ ! -e $DELAY ] || echo 0 >$DELAY
+echo 0 >/proc/sys/debug/exception-trace
+check "loads" load base=0x30000000 size=64M pci="$CARD_DEVICE" bar=2 name=range,card
+rm -f /run/card.go
+load_test /dev/buddy_pool/card /run/load.go >/run/card.out 2>&1 &
+card_users=$!
+check "users of the BAR are at work" within 300 test -e /run/load.ready
+check "users of the range are at work" start_load /dev/buddy_pool/range /run/load.go
+for level in freezer devices platform processors core; do
+	check "K01 sleeps as far as $level" sleep_to $level
+	check "K01 users work on" working
+done
+run_freezes() {
+	for _i in $(seq 10); do sleep_to freezer || return 1; done
+}
+export BUDDY_POOL_NODE=/dev/buddy_pool/range
+
+# Calls that wait, in a program of their own; the pool must be empty for its tests.
+touch /run/load.go
+wait "$LOAD"
+wait $card_users
+check "K01 users of the BAR had their memory throughout" sh -c "cat /run/card.out; grep -q '4 of 4' /run/card.out"
+check "K01 and those of the range" sh -c "cat /run/load.out; grep -q '4 of 4' /run/load.out"
+node_wait_test >/run/wait.out 2>&1 &
+waiter=$!
+check "K06 frozen ten times while calls wait" run_freezes
+wait $waiter
+run_ktap "K06 what the calls made of it" cat /run/wait.out
+
+check "users of the range are at work" start_load /dev/buddy_pool/range /run/load.go
+# QEMU's clock does not wake a machine that is only idle.
+check "K01 suspends to idle, as far as it goes without waiting" sleep_to platform freeze
+check "K01 users work on" working
+if [ -e $RTC ]; then
+	check "K02 suspends to RAM and wakes up" sleep_well
+	check "K02 users work on" working
+else
+	skip "K02 suspends and wakes up: this kernel has no clock to wake it"
+fi
+
+# The clock's alarm goes off after the last look at what could wake the machine.
+aborted() {
+	_aborts=0
+	for _i in $(seq "$1"); do
+		_count=$(cat /sys/power/wakeup_count)
+		echo "$_count" >/sys/power/wakeup_count || return 1
+		echo 0 >$RTC
+		echo +1 >$RTC
+		within 30 sh -c "[ \$(cat /sys/power/wakeup_count) != $_count ]"
+		echo mem >/sys/power/state 2>/dev/null || _aborts=$((_aborts + 1))
+	done
+	echo "$_aborts of $1"
+	[ $_aborts = "$1" ]
+}
+if [ -e $RTC ]; then
+	n=$(value suspend_aborts 10)
+	echo devices >/sys/power/pm_test
+	check "K05 suspend is aborted $n times" aborted "$n"
+	echo none >/sys/power/pm_test
+	check "K05 users work on" working
+else
+	skip "K05 suspend is aborted: this kernel has no clock to do it"
+fi
+
+# What the machine's clock says, and how many CPUs it has, is nothing to a pool.
+turmoil() {
+	_now=$(date +%s)
+	date -s "@$((_now + 86400 * 365))" >/dev/null && date -s "@$((_now - 86400))" >/dev/null &&
+		date -s "@$_now" >/dev/null || return 1
+	for _i in 1 2 3 4 5; do
+		echo 0 >/sys/devices/system/cpu/cpu1/online && sleep 0.2 &&
+			echo 1 >/sys/devices/system/cpu/cpu1/online || return 1
+	done
+}
+check "K09 the clock jumps, a CPU comes and goes" turmoil
+check "K09 users work on" working
+touch /run/load.go
+wait "$LOAD"
+check "K09 all had their memory throughout" sh -c "cat /run/load.out; grep -q '4 of 4' /run/load.out"
+
+check "unloads" unload
+# Going to sleep makes consoles.
+snapshot
+done_testing
