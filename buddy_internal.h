@@ -10,7 +10,7 @@
  * read-held while a client is called, then pool_list_lock. In a page fault, mmap_lock,
  * then buddy_pool.range_lock; in mmap(), mmap_lock, then buddy_file.lock. Inside
  * all of these, buddy_shards.span_lock, then buddy_shard.lock of as many shards as
- * need be, spinlocks taken with interrupts disabled. While buddy_node.files_lock is
+ * need be, raw spinlocks taken with interrupts disabled. While buddy_node.files_lock is
  * held mappings are zapped, or pool_list_lock is taken; it is taken in no other lock
  * but a device's, and the misc devices' in open. buddy_node.quota_lock, a spinlock,
  * nests in nothing.

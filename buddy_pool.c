@@ -28,6 +28,7 @@
 #include <linux/export.h>
 #include <linux/hardirq.h>
 #include <linux/jiffies.h>
+#include <linux/irq_work.h>
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/log2.h>
@@ -53,6 +54,7 @@
 struct buddy_pool {
 	struct buddy_shards shards;
 	wait_queue_head_t space;	/* those who wait for a free */
+	struct irq_work wake;		/* wakes them */
 	struct kref ref;
 	struct list_head link;		/* pool_list_lock */
 	bool hidden;			/* likewise: on its way out */
@@ -61,7 +63,7 @@ struct buddy_pool {
 	bool gone;			/* the device is; set once */
 	/* The device is being reset; range_lock */
 	bool paused;
-	spinlock_t dirty_lock;		/* dirty, and writes to all_dirty */
+	raw_spinlock_t dirty_lock;	/* dirty, and writes to all_dirty */
 	bool all_dirty;			/* nothing of the range is known to be zero */
 	struct buddy_dirty dirty;	/* what is not, used or free */
 	atomic64_t zeroed;		/* bytes, so far */
@@ -168,7 +170,7 @@ static void mark_dirty(struct buddy_pool *pool, u64 address, u64 size)
 
 	if (likely(READ_ONCE(pool->all_dirty)))
 		return;
-	guard(spinlock_irqsave)(&pool->dirty_lock);
+	guard(raw_spinlock_irqsave)(&pool->dirty_lock);
 	buddy_dirty_add(&pool->dirty, offset, offset + size);
 }
 
@@ -189,6 +191,11 @@ int buddy_pool_alloc(struct buddy_pool *pool, const struct buddy_pool_request *r
 }
 EXPORT_SYMBOL_GPL(buddy_pool_alloc);
 
+static void wake_all(struct irq_work *work)
+{
+	wake_up_all(&container_of(work, struct buddy_pool, wake)->space);
+}
+
 static void wake_waiters(struct buddy_pool *pool)
 {
 	/*
@@ -196,7 +203,12 @@ static void wake_waiters(struct buddy_pool *pool)
 	 * then takes the lock of each shard, in buddy_pool_nr_freed(); a free has
 	 * held it before. Either the waiter sees the free, or this the waiter.
 	 */
-	if (waitqueue_active(&pool->space))
+	if (likely(!waitqueue_active(&pool->space)))
+		return;
+	/* On PREEMPT_RT the queue's lock sleeps, and the caller may not. */
+	if (irqs_disabled())
+		irq_work_queue(&pool->wake);
+	else
 		wake_up_all(&pool->space);
 }
 
@@ -450,14 +462,14 @@ static void look_if_all_dirty(struct buddy_pool *pool)
 
 static void set_clean(struct buddy_pool *pool, u64 start, u64 end)
 {
-	guard(spinlock_irqsave)(&pool->dirty_lock);
+	guard(raw_spinlock_irqsave)(&pool->dirty_lock);
 	buddy_dirty_remove(&pool->dirty, start, end);
 	look_if_all_dirty(pool);
 }
 
 static void set_dirty(struct buddy_pool *pool, u64 start, u64 end)
 {
-	guard(spinlock_irqsave)(&pool->dirty_lock);
+	guard(raw_spinlock_irqsave)(&pool->dirty_lock);
 	buddy_dirty_add(&pool->dirty, start, end);
 	look_if_all_dirty(pool);
 }
@@ -466,7 +478,7 @@ static bool next_dirty(struct buddy_pool *pool, u64 *start, u64 *end)
 {
 	if (likely(READ_ONCE(pool->all_dirty)))
 		return *start < *end;
-	guard(spinlock_irqsave)(&pool->dirty_lock);
+	guard(raw_spinlock_irqsave)(&pool->dirty_lock);
 	return buddy_dirty_next(&pool->dirty, start, end);
 }
 
@@ -871,9 +883,10 @@ struct buddy_pool *buddy_pool_create_for(struct device *dev, const struct buddy_
 		return ERR_PTR(-ENOMEM);
 	kref_init(&pool->ref);
 	init_waitqueue_head(&pool->space);
+	init_irq_work(&pool->wake, wake_all);
 	init_rwsem(&pool->range_lock);
 	BLOCKING_INIT_NOTIFIER_HEAD(&pool->notifiers);
-	spin_lock_init(&pool->dirty_lock);
+	raw_spin_lock_init(&pool->dirty_lock);
 	strscpy(pool->name, config->name ?: "", sizeof(pool->name));
 	pool->dev = get_device(dev);
 
@@ -946,6 +959,7 @@ static void free_pool(struct buddy_pool *pool)
 
 	if (nr)
 		pr_warn("%s: destroyed with %llu blocks still allocated\n", pool_name(pool), nr);
+	irq_work_sync(&pool->wake);
 	buddy_range_release(&pool->range);
 	for (i = 0; i < pool->shards.nr; i++)
 		buddy_shard_destroy(&pool->shards.shard[i]);

@@ -36,8 +36,8 @@
  *
  * Contexts. Functions that work on blocks, buddy_pool_alloc(), _free(), _query(),
  * _next() and _usage(), work in process, softirq and hard interrupt context,
- * with spinlocks held, with interrupts, preemption or bottom halves disabled,
- * and within RCU read sides. They never sleep and never allocate memory. All
+ * with spinlocks of any kind held, with interrupts, preemption or bottom halves
+ * disabled, and within RCU read sides. They never sleep and never allocate memory. All
  * others need process context and may sleep. NMI is no place for any of them.
  *
  * The end of a pool. A pool over a BAR goes when its device does, whoever uses

@@ -179,7 +179,7 @@ static int try_alloc(struct buddy_shard *shard, const struct buddy_pool_request 
 {
 	int err;
 
-	guard(spinlock_irqsave)(&shard->lock);
+	guard(raw_spinlock_irqsave)(&shard->lock);
 	err = *cursor ? -EAGAIN : take_quickly(shard, core, index);
 	if (err == -EAGAIN)
 		err = buddy_core_search(flushed(shard), core, cursor, index);
@@ -206,7 +206,7 @@ static inline bool alloc_plain(struct buddy_shard *shard, const struct buddy_poo
 	nr = ((size - 1) >> shard->shift) + 1;
 	if (nr & (nr - 1))
 		return false;
-	scoped_guard(spinlock_irqsave, &shard->lock) {
+	scoped_guard(raw_spinlock_irqsave, &shard->lock) {
 		if (!buddy_park_alloc_block(&shard->park, __ffs64(nr), &index))
 			return false;
 		count_granted(shard, size, nr);
@@ -262,7 +262,7 @@ int buddy_shard_alloc(struct buddy_shard *shard, const struct buddy_pool_request
 
 void buddy_shard_count_refused(struct buddy_shard *shard, int err, enum buddy_pool_reason reason)
 {
-	guard(spinlock_irqsave)(&shard->lock);
+	guard(raw_spinlock_irqsave)(&shard->lock);
 	if (reason == BUDDY_POOL_REASON_OVERSIZE) {
 		shard->oversize++;
 	} else if (reason == BUDDY_POOL_REASON_UNDERSIZE) {
@@ -366,7 +366,7 @@ int buddy_shard_free(struct buddy_shard *shard, u64 address, enum buddy_pool_rea
 	u64 index;
 	int err;
 
-	guard(spinlock_irqsave)(&shard->lock);
+	guard(raw_spinlock_irqsave)(&shard->lock);
 	if (!in_shard(shard, address))
 		return buddy_shard_refuse_free(shard, -ERANGE, BUDDY_POOL_REASON_OUT_OF_RANGE,
 					       reason);
@@ -407,7 +407,7 @@ int buddy_shard_query(struct buddy_shard *shard, u64 address, u64 *start, u64 *s
 
 	if (!in_shard(shard, address))
 		return -ERANGE;
-	guard(spinlock_irqsave)(&shard->lock);
+	guard(raw_spinlock_irqsave)(&shard->lock);
 	if (is_in_span(shard, index))
 		return -EXDEV;
 	buddy_core_query(flushed(shard), index, &extent);
@@ -474,25 +474,25 @@ u64 buddy_shard_largest(struct buddy_shard *shard, u64 start, u64 end)
 
 void buddy_shard_count_bad_free(struct buddy_shard *shard, enum buddy_pool_reason reason)
 {
-	guard(spinlock_irqsave)(&shard->lock);
+	guard(raw_spinlock_irqsave)(&shard->lock);
 	shard->bad_free[reason]++;
 }
 
 u64 buddy_shard_nr_freed(struct buddy_shard *shard)
 {
-	guard(spinlock_irqsave)(&shard->lock);
+	guard(raw_spinlock_irqsave)(&shard->lock);
 	return shard->frees + shard->nr_unreserved;
 }
 
 void buddy_shard_hold(struct buddy_shard *shard, u64 size)
 {
-	guard(spinlock_irqsave)(&shard->lock);
+	guard(raw_spinlock_irqsave)(&shard->lock);
 	shard->held += size;
 }
 
 void buddy_shard_unhold(struct buddy_shard *shard, u64 size)
 {
-	guard(spinlock_irqsave)(&shard->lock);
+	guard(raw_spinlock_irqsave)(&shard->lock);
 	shard->held -= size;
 }
 
@@ -525,7 +525,7 @@ u64 buddy_shard_place(struct buddy_shard *shard, struct buddy_shards *shards)
 
 void buddy_shard_init(struct buddy_shard *shard, void *metadata)
 {
-	spin_lock_init(&shard->lock);
+	raw_spin_lock_init(&shard->lock);
 	shard->reservations = RB_ROOT;
 	buddy_core_init(&shard->park.core, address_to_index(shard, shard->base),
 			shard->size >> shard->shift, metadata);

@@ -31,7 +31,8 @@ struct buddy_reservation {
 
 /**
  * struct buddy_shard - a range of addresses
- * @lock: guards all from @park on; the rest is constant
+ * @lock: guards all from @park on; the rest is constant. Raw, since hard interrupts
+ *	take it, with PREEMPT_RT, too; what is done under it is bounded
  * @shift: log2 of the min block
  * @max_order: of the largest block it could hold if its base were aligned
  * @origin: address of index 0
@@ -65,7 +66,7 @@ struct buddy_reservation {
  * @reservations: the reserved ranges, by index
  */
 struct buddy_shard {
-	spinlock_t lock;		/* from park on */
+	raw_spinlock_t lock;		/* from park on */
 	unsigned int shift;
 	unsigned int max_order;
 	u64 origin;
@@ -129,7 +130,7 @@ struct buddy_shards {
 	unsigned int order;
 	u64 skipped;
 	struct buddy_layout layout;
-	spinlock_t span_lock;		/* before all of shard[].lock */
+	raw_spinlock_t span_lock;	/* before all of shard[].lock */
 	atomic64_t peak;
 	u8 home[BUDDY_MAX_SHARDS];
 };

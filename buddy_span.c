@@ -35,7 +35,7 @@ static void lock_shards(struct buddy_shards *shards, unsigned int from, unsigned
 
 	lockdep_assert_held(&shards->span_lock);
 	for (i = from; i <= to; i++)
-		spin_lock_nest_lock(&shards->shard[i].lock, &shards->span_lock);
+		raw_spin_lock_nest_lock(&shards->shard[i].lock, &shards->span_lock);
 }
 
 static void unlock_shards(struct buddy_shards *shards, unsigned int from, unsigned int to)
@@ -43,7 +43,7 @@ static void unlock_shards(struct buddy_shards *shards, unsigned int from, unsign
 	unsigned int i;
 
 	for (i = from; i <= to; i++)
-		spin_unlock(&shards->shard[i].lock);
+		raw_spin_unlock(&shards->shard[i].lock);
 }
 
 /*
@@ -331,7 +331,7 @@ static int alloc_from_all(struct buddy_shards *shards, const struct buddy_pool_r
 	/* All must be locked to tell how much is free. */
 	if (fixed)
 		window_shards(shards, wanted, &first, &last);
-	guard(spinlock_irqsave)(&shards->span_lock);
+	guard(raw_spinlock_irqsave)(&shards->span_lock);
 	lock_shards(shards, first, last);
 	err = alloc_locked(shards, request, wanted, first, last, &index);
 	if (!err) {
@@ -355,10 +355,10 @@ static u64 largest(struct buddy_shards *shards, u64 start, u64 end)
 	unsigned int i;
 
 	for (i = 0; i < shards->nr; i++) {
-		guard(spinlock_irqsave)(&shards->shard[i].lock);
+		guard(raw_spinlock_irqsave)(&shards->shard[i].lock);
 		best = max(best, buddy_shard_largest(&shards->shard[i], start, end));
 	}
-	scoped_guard(spinlock_irqsave, &shards->span_lock) {
+	scoped_guard(raw_spinlock_irqsave, &shards->span_lock) {
 		lock_shards(shards, 0, shards->nr - 1);
 		best = max(best, longest_run(shards, start, end));
 		unlock_shards(shards, 0, shards->nr - 1);
@@ -417,7 +417,7 @@ int buddy_span_free(struct buddy_shards *shards, u64 address, enum buddy_pool_re
 	struct run span;
 	int err;
 
-	guard(spinlock_irqsave)(&shards->span_lock);
+	guard(raw_spinlock_irqsave)(&shards->span_lock);
 	/* Meanwhile it may have been freed; but now it is no span, and can't become one. */
 	if (!find_span(shards, index, &span))
 		return buddy_shard_free(buddy_shards_of(shards, address), address, reason);
@@ -435,13 +435,13 @@ int buddy_span_query(struct buddy_shards *shards, u64 address, u64 *start, u64 *
 	struct buddy_shard *head;
 	struct run span;
 
-	guard(spinlock_irqsave)(&shards->span_lock);
+	guard(raw_spinlock_irqsave)(&shards->span_lock);
 	if (!find_span(shards, index, &span))
 		return buddy_shard_query(buddy_shards_of(shards, address), address, start, size);
 	*start = buddy_layout_address(&shards->layout, span.start);
 	*size = (span.end - span.start) << shards->layout.shift;
 	head = &shards->shard[buddy_shards_at(shards, span.start)];
-	guard(spinlock)(&head->lock);
+	guard(raw_spinlock)(&head->lock);
 	return buddy_shard_is_reserved(head, span.start - head->offset) ?
 	       BUDDY_POOL_STATE_RESERVED : BUDDY_POOL_STATE_USED;
 }
@@ -453,7 +453,7 @@ u64 buddy_span_free_run(struct buddy_shards *shards, u64 address)
 	unsigned int last = first;
 	u64 end;
 
-	guard(spinlock_irqsave)(&shards->span_lock);
+	guard(raw_spinlock_irqsave)(&shards->span_lock);
 	lock_shards(shards, first, first);
 	end = run_after(&shards->shard[first], index);
 	while (end == buddy_shard_end(&shards->shard[last]) && last + 1 < shards->nr) {
@@ -528,7 +528,7 @@ static bool reserve_run(struct buddy_shards *shards, const struct run *run,
 
 	reservation->index = run->start - head->offset;
 	reservation->nr = run->end - run->start;
-	guard(spinlock_irqsave)(&shards->span_lock);
+	guard(raw_spinlock_irqsave)(&shards->span_lock);
 	lock_shards(shards, first, last);
 	free = run_is_free(shards, run);
 	if (free) {
@@ -567,7 +567,7 @@ static struct buddy_reservation *unreserve_run(struct buddy_shards *shards, cons
 	struct buddy_shard *head = &shards->shard[first];
 	struct buddy_reservation *reservation;
 
-	guard(spinlock_irqsave)(&shards->span_lock);
+	guard(raw_spinlock_irqsave)(&shards->span_lock);
 	lock_shards(shards, first, last);
 	reservation = buddy_shard_remove_reservation(head, run->start - head->offset,
 						     run->end - run->start);
@@ -602,7 +602,7 @@ void buddy_span_usage(struct buddy_shards *shards, struct buddy_pool_usage *usag
 {
 	unsigned int i, last = shards->nr - 1;
 
-	scoped_guard(spinlock_irqsave, &shards->span_lock) {
+	scoped_guard(raw_spinlock_irqsave, &shards->span_lock) {
 		lock_shards(shards, 0, last);
 		for (i = 0; i <= last; i++)
 			buddy_shard_add_usage(&shards->shard[i], usage);
@@ -652,7 +652,7 @@ int buddy_span_divide(struct buddy_shards *shards, unsigned int wanted)
 	unsigned int i;
 
 	buddy_layout_complete(&shards->layout);
-	spin_lock_init(&shards->span_lock);
+	raw_spin_lock_init(&shards->span_lock);
 	first = buddy_layout_index(layout, layout->base);
 	end = first + (layout->size >> layout->shift);
 	shards->order = wanted > 1 ? fls64(div_u64(end - first - 1, wanted)) : 63;
