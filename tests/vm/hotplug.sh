@@ -11,6 +11,7 @@
 # vm-mem: 1G,slots=2,maxmem=4G
 # vm-modules: pci-stub vfio-pci
 # vm-control: yes
+# vm-config: HOTPLUG_PCI_ACPI
 # vm-timeout: 240
 . /t/lib.sh
 

@@ -10,6 +10,7 @@
 # vm-device: -device pcie-root-port,id=rp1,chassis=2,slot=2,addr=5.0
 # vm-device: -device virtio-rng-pci,bus=rp1,id=rng,aer=on
 # vm-control: yes
+# vm-config: PCIEAER
 # vm-timeout: 120
 . /t/lib.sh
 

@@ -10,6 +10,7 @@
 # vm-mem: 1G,slots=2,maxmem=4G
 # vm-modules: pci-stub vfio-pci
 # vm-control: yes
+# vm-config: PM_SLEEP_DEBUG
 # vm-timeout: 300
 . /t/lib.sh
 
@@ -54,12 +55,13 @@ run_freezes() {
 export BUDDY_POOL_NODE=/dev/buddy_pool/range
 
 # Calls that wait, in a program of their own; the pool must be empty for its tests.
+# One of them is about time, which goes on while all are frozen.
 touch /run/load.go
 wait "$LOAD"
 wait $card_users
 check "K01 users of the BAR had their memory throughout" sh -c "cat /run/card.out; grep -q '4 of 4' /run/card.out"
 check "K01 and those of the range" sh -c "cat /run/load.out; grep -q '4 of 4' /run/load.out"
-node_wait_test >/run/wait.out 2>&1 &
+node_wait_test -T F25_those_who_wait_are_all_woken_soon >/run/wait.out 2>&1 &
 waiter=$!
 check "K06 frozen ten times while calls wait" run_freezes
 wait $waiter
