@@ -196,6 +196,7 @@ static int parse_policy(const struct buddy_settings *settings, struct buddy_poli
  *
  * Each setting is looked at for itself, so that one alone can be checked.
  *
+ * Context: Any context but NMI.
  * Return: 0, or -EINVAL and a line in the log.
  */
 int buddy_settings_parse(const struct buddy_settings *settings, struct buddy_pool_config *config,
@@ -271,6 +272,7 @@ static int make_bar(struct buddy_admin_pool *made, const char *device,
  * buddy_admin_create() - make a pool with a node
  * @settings: its name, and either base and size or pci and bar, and more
  *
+ * Context: Process context. May sleep.
  * Return: the pool or an ERR_PTR(), as buddy_pool_create(); -ENODEV if there is no
  *	such device.
  */
@@ -318,6 +320,7 @@ void buddy_admin_destroy(struct buddy_admin_pool *made)
  * buddy_admin_retire() - take a pool away if nobody uses it
  * @made: the pool; freed on success
  *
+ * Context: Process context. May sleep.
  * Return: 0; -EBUSY if there is an open file, a mapping or a kernel client.
  */
 int buddy_admin_retire(struct buddy_admin_pool *made)
@@ -334,7 +337,13 @@ int buddy_admin_retire(struct buddy_admin_pool *made)
 }
 EXPORT_SYMBOL_GPL(buddy_admin_retire);
 
-/* Did the device go away, and the pool with it? */
+/**
+ * buddy_admin_is_gone() - did the device go away, and the pool with it?
+ * @made: the pool
+ *
+ * Context: Process context.
+ * Return: true if so; buddy_admin_retire() is still due.
+ */
 bool buddy_admin_is_gone(const struct buddy_admin_pool *made)
 {
 	return made->pdev && !buddy_pci_has(made->pdev, made->id);

@@ -734,6 +734,13 @@ static bool name_is_valid(const char *name)
 	return true;
 }
 
+/**
+ * buddy_pool_check_name() - may a pool be called so?
+ * @name: the name
+ *
+ * Context: Any context but NMI.
+ * Return: 0, or -EINVAL and a line in the log.
+ */
 int buddy_pool_check_name(const char *name)
 {
 	if (name_is_valid(name))
