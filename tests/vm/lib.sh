@@ -118,7 +118,7 @@ points() {
 			key = $1 " " $2 " " $3
 			n++
 			print kernel " " $0
-			if (key in want && $4 < want[key]) {
+			if ($2 == "objects" && key in want && $4 < want[key]) {
 				print "fewer than " want[key]
 				fewer++
 			} else if (!(key in want) || ($2 == "objects" && $4 > want[key])) {
