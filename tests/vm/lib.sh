@@ -210,9 +210,11 @@ plug() {
 		within 150 test -e $CARD_SYS/resource2
 }
 
-# bind [DEVICE]: as an administrator does
+# bind [DEVICE]: as an administrator does; a driver that has the device gives it up.
 bind() {
 	_device=${1:-$CARD_DEVICE}
+	_driver=/sys/bus/pci/devices/$_device/driver
+	if [ -e "$_driver" ]; then echo "$_device" >"$_driver/unbind" || return 1; fi
 	echo buddy_pool >"/sys/bus/pci/devices/$_device/driver_override" &&
 		echo "$_device" >/sys/bus/pci/drivers_probe &&
 		[ -c "/dev/buddy_pool/$(echo "$_device" | tr : -)" ]
