@@ -244,10 +244,14 @@ static u64 granted_length(const struct buddy_pool *pool, const struct buddy_pool
 	return length;
 }
 
-/* The window comes in offsets from the start of the range. */
+/*
+ * The window comes in offsets from the start of the range. One that begins there and
+ * is not FIXED is no window to the pool, which can be quicker without.
+ */
 static bool to_request(const struct buddy_node *node, const struct buddy_pool_alloc *alloc,
 		       struct buddy_pool_request *request)
 {
+	bool has_start = alloc->start || alloc->flags & BUDDY_POOL_ALLOC_FIXED;
 	struct buddy_pool_limits limits;
 
 	buddy_pool_limits(node->pool, &limits);
@@ -256,7 +260,7 @@ static bool to_request(const struct buddy_node *node, const struct buddy_pool_al
 	*request = (struct buddy_pool_request){
 		.size = alloc->length,
 		.align = alloc->align,
-		.start = node->base + alloc->start,
+		.start = has_start ? node->base + alloc->start : 0,
 		.end = alloc->end ? node->base + alloc->end : 0,
 		.flags = alloc->flags | BUDDY_POOL_MAY_SLEEP | BUDDY_POOL_WANT_LARGEST,
 	};

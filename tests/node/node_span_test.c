@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Long blocks. In a pool of four shards of 16 MiB they cross from one to the next;
- * in a pool of one, all of this must be the same.
+ * What a pool of several shards does, and long blocks. In a pool of four shards of
+ * 16 MiB those cross from one to the next; in a pool of one, all of this must be the
+ * same. BUDDY_POOL_SHARDS tells how many there are.
  */
+#include <sched.h>
+
 #include "node.h"
 
 #define SHARD	(16 * MIB)
@@ -137,6 +140,64 @@ TEST_F(node, reserved_range_may_be_long)
 	EXPECT_ERR(ENOENT, range_call(self->fd, BUDDY_POOL_UNRESERVE, SHARD, SHARD));
 	EXPECT_OK(range_call(self->fd, BUDDY_POOL_UNRESERVE, START, LENGTH));
 	EXPECT_EQ(0, get_stats(self->fd).reserved);
+}
+
+/* Blocks that this CPU gets begin where they should. */
+static void check_home(struct __test_metadata *_metadata, int fd, __u64 length, int cpu)
+{
+	const char *text = getenv("BUDDY_POOL_SHARDS");
+	unsigned int shards = text ? atoi(text) : 1;
+	struct buddy_pool_alloc block;
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	ASSERT_OK(sched_setaffinity(0, sizeof(set), &set));
+	ASSERT_OK(alloc_block(fd, PAGE, &block));
+	EXPECT_EQ(cpu % shards, block.offset / (length / shards));
+	/* No power of two is no plain request. */
+	ASSERT_OK(alloc_block(fd, 3 * PAGE, &block));
+	EXPECT_EQ(cpu % shards, block.offset / (length / shards));
+	/* A window is searched from its start, whoever asks. */
+	block = request(PAGE);
+	block.end = length;
+	ASSERT_OK(call(fd, BUDDY_POOL_ALLOC, &block));
+	EXPECT_EQ(0, block.offset / (length / shards));
+	EXPECT_OK(alloc_at(fd, (63 + cpu) * PAGE, PAGE, &block));
+	EXPECT_EQ((63 + cpu) * PAGE, block.offset);
+}
+
+TEST_F(node, each_cpu_begins_in_its_own_shard)
+{
+	int cpu, cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	ASSERT_LT(1, cpus);
+	for (cpu = 0; cpu < cpus; cpu++)
+		check_home(_metadata, self->fd, self->info.length, cpu);
+}
+
+/* With an end, or a place of its own, the offset 0 is as good as any other. */
+TEST_F(node, B56_windows_from_the_first_byte_on)
+{
+	struct buddy_pool_alloc block, other;
+
+	ASSERT_OK(alloc_at(self->fd, 0, PAGE, &block));
+	EXPECT_EQ(0, block.offset);
+	EXPECT_ERR(ENOSPC, alloc_at(self->other, 0, PAGE, &other));
+	EXPECT_EQ(BUDDY_POOL_REASON_IN_USE, other.reason);
+	other = request(PAGE);
+	other.end = 2 * PAGE;
+	ASSERT_OK(call(self->other, BUDDY_POOL_ALLOC, &other));
+	EXPECT_EQ(PAGE, other.offset);
+	other = request(PAGE);
+	other.end = 2 * PAGE;
+	EXPECT_ERR(ENOSPC, call(self->other, BUDDY_POOL_ALLOC, &other));
+	EXPECT_EQ(0, other.largest);
+	EXPECT_OK(free_handle(self->fd, block.handle));
+	other = request(PAGE);
+	other.end = 2 * PAGE;
+	EXPECT_OK(call(self->other, BUDDY_POOL_ALLOC, &other));
+	EXPECT_EQ(0, other.offset);
 }
 
 TEST_HARNESS_MAIN

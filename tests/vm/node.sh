@@ -57,7 +57,7 @@ check "D18 unloads" unload
 check_fails "D18 the kernel has nothing to say" sh -c "dmesg | grep -i 'busy inodes'"
 # Four shards of 16 MiB: blocks cross from one to the next.
 check "loads with shards" load base=0x30000000 size=64M name=range shards=4
-export BUDDY_POOL_NODE=/dev/buddy_pool/range
+export BUDDY_POOL_NODE=/dev/buddy_pool/range BUDDY_POOL_SHARDS=4
 for program in span mmap alloc owner batch; do
 	run_ktap "shards=4: node_${program}_test" "node_${program}_test"
 done
