@@ -166,8 +166,9 @@ struct buddy_pool_result {
  * @used: allocated, and neither held nor reserved
  * @held: freed by the owner, and still mapped
  * @reserved: withdrawn
- * @peak: greatest @used + @held so far; with several shards, the greatest that was
- *	noticed, which may be less by up to a 32nd of @size
+ * @peak: greatest @used + @held so far. With several shards, the greatest that was
+ *	noticed: it may be less by up to a 32nd of @size, and more by what one CPU freed
+ *	while another one allocated; but no more than @size
  * @largest: longest free run, as in &struct buddy_pool_result
  * @requested: sum of the sizes asked for by all requests granted so far
  * @granted: sum of the sizes given to them

@@ -63,47 +63,83 @@ struct buddy_core *buddy_shard_core(struct buddy_shard *shard)
 }
 
 /*
- * The peak of several shards. A counter that all of them write to would cost what
- * shards are there to save, so their sum is looked at only when one of them has
- * changed by a step since it last did so, or grants a block that is larger than a
- * step. Between that, a shard can rise by no more than three steps unseen.
+ * bytes_taken() of a shard that others may be about to change: what is read of it
+ * need not belong together.
  */
-void buddy_shard_sample_peak(struct buddy_shard *shard)
+static u64 bytes_taken_unlocked(const struct buddy_shard *shard)
 {
-	struct buddy_shards *shards = shard->shards;
-	u64 step = shard->calm / 2;
-	u64 taken = bytes_taken(shard);
+	u64 rest = data_race((buddy_park_nr_free(&shard->park) << shard->shift) + shard->reserved);
+
+	return rest < shard->size ? shard->size - rest : 0;
+}
+
+/*
+ * The peak of several shards, of which [first, last] are locked. A counter that all
+ * of them write to would cost what shards are there to save, so their sum is looked
+ * at only when one of them has changed by a step since it last did so, or grants a
+ * block that is larger than a step. Between that, a shard can rise by no more than
+ * three steps unseen.
+ *
+ * The sum is of no one moment. What is freed in a shard that was looked at, and then
+ * allocated in one that was not yet, counts twice.
+ */
+static void sample_peak(struct buddy_shards *shards, unsigned int first, unsigned int last)
+{
 	u64 sum = 0;
 	unsigned int i;
 
-	lockdep_assert_held(&shard->lock);
-	shard->calm_from = taken > step ? taken - step : 0;
+	for (i = first; i <= last; i++) {
+		struct buddy_shard *shard = &shards->shard[i];
+		u64 taken = bytes_taken(shard);
+		u64 step = shard->calm / 2;
+
+		lockdep_assert_held(&shard->lock);
+		shard->calm_from = taken > step ? taken - step : 0;
+	}
 	for (i = 0; i < shards->nr; i++)
-		/* Racy: the sum is of no one moment, and need not be. */
-		sum += data_race(bytes_taken(&shards->shard[i]));
+		sum += bytes_taken_unlocked(&shards->shard[i]);
 	buddy_shards_raise_peak(shards, sum);
+}
+
+static noinline void sample_peak_of_one(struct buddy_shard *shard)
+{
+	unsigned int i = shard - shard->shards->shard;
+
+	sample_peak(shard->shards, i, i);
+}
+
+static __always_inline void add_granted(struct buddy_shard *shard, u64 size, u64 nr)
+{
+	shard->allocs++;
+	shard->requested += size;
+	shard->granted += nr << shard->shift;
 }
 
 static __always_inline void count_granted(struct buddy_shard *shard, u64 size, u64 nr)
 {
 	u64 taken = bytes_taken(shard);
 
-	shard->allocs++;
-	shard->requested += size;
-	shard->granted += nr << shard->shift;
+	add_granted(shard, size, nr);
 	if (likely(taken - shard->calm_from <= shard->calm))
 		return;
 	if (shard->shards->nr == 1)
 		shard->calm = taken;
 	else
-		buddy_shard_sample_peak(shard);
+		sample_peak_of_one(shard);
 }
 
-void buddy_shard_count_granted(struct buddy_shard *shard, u64 size, u64 nr)
+static void count_any_granted(struct buddy_shard *shard, u64 size, u64 nr)
 {
 	count_granted(shard, size, nr);
 	if (nr << shard->shift > shard->max_plain && shard->shards->nr > 1)
-		buddy_shard_sample_peak(shard);
+		sample_peak_of_one(shard);
+}
+
+void buddy_shard_count_span(struct buddy_shards *shards, unsigned int first, unsigned int last,
+			    u64 size, u64 nr)
+{
+	add_granted(&shards->shard[first], size, nr);
+	sample_peak(shards, first, last);
 }
 
 /*
@@ -149,7 +185,7 @@ int buddy_shard_take(struct buddy_shard *shard, const struct buddy_pool_request 
 
 	if (!clip(shard, wanted, &part) || take_quickly(shard, &part, index))
 		return -ENOSPC;
-	buddy_shard_count_granted(shard, request->size, part.nr);
+	count_any_granted(shard, request->size, part.nr);
 	*index += shard->offset;
 	return 0;
 }
@@ -184,7 +220,7 @@ static int try_alloc(struct buddy_shard *shard, const struct buddy_pool_request 
 	if (err == -EAGAIN)
 		err = buddy_core_search(flushed(shard), core, cursor, index);
 	if (!err) {
-		buddy_shard_count_granted(shard, request->size, core->nr);
+		count_any_granted(shard, request->size, core->nr);
 	} else if (err == -ENOSPC || !(request->flags & BUDDY_POOL_MAY_SLEEP)) {
 		explain_no_space(shard, core, request->flags, result);
 		err = -ENOSPC;

@@ -121,7 +121,8 @@ static inline u64 buddy_shard_end(const struct buddy_shard *shard)
  * @skipped: so many shards of that length would be before the first
  * @layout: of the pool
  * @span_lock: taken before the locks of more than one; see buddy_span.h
- * @peak: the most bytes that were seen in blocks of all shards, if there are several
+ * @peak: the most bytes that were seen in blocks of all shards, if there are several;
+ *	see sample_peak()
  * @home: by the low bits of a CPU's number, the shard that it begins with
  */
 struct buddy_shards {
@@ -198,11 +199,9 @@ struct buddy_core *buddy_shard_core(struct buddy_shard *shard);
 int buddy_shard_take(struct buddy_shard *shard, const struct buddy_pool_request *request,
 		     const struct buddy_core_request *wanted, u64 *index);
 
-/* A block of @nr min blocks is granted to a request of @size bytes. */
-void buddy_shard_count_granted(struct buddy_shard *shard, u64 size, u64 nr);
-
-/* Part of a span was taken: is this a new peak? */
-void buddy_shard_sample_peak(struct buddy_shard *shard);
+/* A span of @nr min blocks in shards [@first, @last] is granted to @size bytes. */
+void buddy_shard_count_span(struct buddy_shards *shards, unsigned int first, unsigned int last,
+			    u64 size, u64 nr);
 
 /* Counts a refused free, sets @reason if not NULL, and returns @err. */
 int buddy_shard_refuse_free(struct buddy_shard *shard, int err, enum buddy_pool_reason why,

@@ -299,10 +299,8 @@ static int alloc_locked(struct buddy_shards *shards, const struct buddy_pool_req
 	run.start = *index;
 	run.end = *index + wanted->nr;
 	take_run(shards, &run);
-	n = buddy_shards_at(shards, run.start);
-	buddy_shard_count_granted(&shards->shard[n], request->size, wanted->nr);
-	for (; n <= buddy_shards_at(shards, run.end - 1); n++)
-		buddy_shard_sample_peak(&shards->shard[n]);
+	buddy_shard_count_span(shards, buddy_shards_at(shards, run.start),
+			       buddy_shards_at(shards, run.end - 1), request->size, wanted->nr);
 	return 0;
 }
 
@@ -487,7 +485,10 @@ static struct run run_of(const struct buddy_layout *layout, u64 address, u64 siz
 	return (struct run){ start, start + (size >> layout->shift) };
 }
 
-/* Counts @run as reserved in each shard, or no longer */
+/*
+ * Counts @run as reserved in each shard, or no longer. While it is, it is not free, or
+ * about to be taken: who adds up what is in blocks without a lock shall see too little.
+ */
 static void count_reserved(struct buddy_shards *shards, const struct run *run, bool reserved)
 {
 	unsigned int i, last = buddy_shards_at(shards, run->end - 1);
@@ -532,8 +533,8 @@ static bool reserve_run(struct buddy_shards *shards, const struct run *run,
 	lock_shards(shards, first, last);
 	free = run_is_free(shards, run);
 	if (free) {
-		take_run(shards, run);
 		count_reserved(shards, run, true);
+		take_run(shards, run);
 		buddy_shard_add_reservation(head, reservation);
 	}
 	unlock_shards(shards, first, last);
