@@ -37,6 +37,7 @@
 #include <linux/notifier.h>
 #include <linux/overflow.h>
 #include <linux/pci.h>
+#include <linux/preempt.h>
 #include <linux/rwsem.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
@@ -205,11 +206,14 @@ static void wake_waiters(struct buddy_pool *pool)
 	 */
 	if (likely(!waitqueue_active(&pool->space)))
 		return;
-	/* On PREEMPT_RT the queue's lock sleeps, and the caller may not. */
-	if (irqs_disabled())
-		irq_work_queue(&pool->wake);
-	else
+	/*
+	 * The caller may hold a raw spinlock, inside which the queue's lock may not be
+	 * taken (on PREEMPT_RT it sleeps), or one that a waiter takes when it is woken.
+	 */
+	if (preemptible())
 		wake_up_all(&pool->space);
+	else
+		irq_work_queue(&pool->wake);
 }
 
 int buddy_pool_free(struct buddy_pool *pool, u64 address, enum buddy_pool_reason *reason)

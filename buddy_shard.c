@@ -68,6 +68,7 @@ struct buddy_core *buddy_shard_core(struct buddy_shard *shard)
  */
 static u64 bytes_taken_unlocked(const struct buddy_shard *shard)
 {
+	/* Racy, as told above; a sum that is far off is cut to what can be. */
 	u64 rest = data_race((buddy_park_nr_free(&shard->park) << shard->shift) + shard->reserved);
 
 	return rest < shard->size ? shard->size - rest : 0;

@@ -76,6 +76,7 @@ static const struct group {
 	{ "ranges", api_ranges },
 	{ "bars", api_bars },
 	{ "mappings", api_mappings },
+	{ "wakes", api_wakes },
 	{ "listener", NULL, api_listener_start, api_listener_stop },
 	{ "supplier", NULL, api_supplier_start, api_supplier_stop },
 };

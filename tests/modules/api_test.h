@@ -33,6 +33,7 @@ void api_names(void);
 void api_ranges(void);
 void api_bars(void);
 void api_mappings(void);
+void api_wakes(void);
 
 /* Clients that stay until the module is unloaded */
 int api_listener_start(void);

@@ -13,5 +13,6 @@ for group in contexts hold storm names bars; do
 done
 run_ktap "ranges" api ranges pool=ddr base=0x30000000
 run_ktap "mappings" api mappings pool=ddr
+run_ktap "wakes" api wakes pool=ddr
 check "unloads" unload
 done_testing
