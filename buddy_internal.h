@@ -132,7 +132,6 @@ void buddy_pool_release_range(struct buddy_pool *pool);
 int buddy_pool_retire(struct buddy_pool *pool);
 bool buddy_pool_is_gone(const struct buddy_pool *pool);
 int buddy_pool_try_enter_range(struct buddy_pool *pool);
-bool buddy_pool_enter_range(struct buddy_pool *pool);
 void buddy_pool_leave_range(struct buddy_pool *pool);
 int buddy_pool_zero_new(struct buddy_pool *pool, u64 offset, u64 length, bool stays_clean);
 void buddy_pool_zero_old(struct buddy_pool *pool, u64 offset, u64 length, unsigned long until);

@@ -427,23 +427,6 @@ int buddy_pool_try_enter_range(struct buddy_pool *pool)
 	return err;
 }
 
-/**
- * buddy_pool_enter_range() - keep the range from going away
- * @pool: the pool
- *
- * Waits while the range can't be used.
- *
- * Return: whether it is there; then buddy_pool_leave_range() must follow.
- */
-bool buddy_pool_enter_range(struct buddy_pool *pool)
-{
-	int err;
-
-	while ((err = buddy_pool_try_enter_range(pool)) == -EAGAIN)
-		schedule_timeout_uninterruptible(1);
-	return !err;
-}
-
 void buddy_pool_leave_range(struct buddy_pool *pool)
 {
 	up_read(&pool->range_lock);
@@ -649,17 +632,15 @@ void buddy_pool_mark_gone(struct buddy_pool *pool)
 
 int buddy_pool_register_notifier(struct buddy_pool *pool, struct notifier_block *notifier)
 {
-	int err = -ENODEV;
-
 	if (!may_call(pool, __func__))
 		return -EINVAL;
 	if (READ_ONCE(pool->notifying) == current)
 		return -EDEADLK;
-	if (buddy_pool_enter_range(pool)) {
-		err = blocking_notifier_chain_register(&pool->notifiers, notifier);
-		buddy_pool_leave_range(pool);
-	}
-	return err;
+	/* Gone is set with this held, before those who are registered are called. */
+	guard(rwsem_read)(&pool->range_lock);
+	if (pool->gone)
+		return -ENODEV;
+	return blocking_notifier_chain_register(&pool->notifiers, notifier);
 }
 EXPORT_SYMBOL_GPL(buddy_pool_register_notifier);
 
@@ -827,7 +808,7 @@ static int init_shards(struct buddy_pool *pool)
 			bytes += buddy_shard_place(&shards->shard[i], shards);
 	if (bytes > limit) {
 		pr_err("%s: %llu bytes of metadata are too many; min_block=%llu would do\n",
-		       pool->name, bytes, affordable_block(pool, bytes, limit));
+		       pool_name(pool), bytes, affordable_block(pool, bytes, limit));
 		return -ENOMEM;
 	}
 	pool->metadata = __vmalloc(bytes, GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN);

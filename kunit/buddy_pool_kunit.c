@@ -192,6 +192,16 @@ static void create_tells_min_block_that_would_do(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, alloc(test, .size = 1), 0);
 }
 
+static void M01_log_calls_pool_without_a_name_so(struct kunit *test)
+{
+	struct buddy_pool_config config = { .size = U64_MAX, .min_block = 1 };
+	char line[256];
+
+	KUNIT_EXPECT_EQ(test, PTR_ERR(buddy_pool_create(&config)), -ENOMEM);
+	KUNIT_ASSERT_TRUE(test, find_in_log("bytes of metadata are too many", line, sizeof(line)));
+	KUNIT_EXPECT_NOT_NULL(test, strstr(line, "(unnamed): "));
+}
+
 /*
  * Requests: size
  */
@@ -1037,6 +1047,7 @@ static struct kunit_case pool_cases[] = {
 	KUNIT_CASE(create_refuses_taken_name),
 	KUNIT_CASE(M05_put_of_null_does_nothing),
 	KUNIT_CASE(create_tells_min_block_that_would_do),
+	KUNIT_CASE(M01_log_calls_pool_without_a_name_so),
 	KUNIT_CASE(alloc_grants_whole_min_blocks),
 	KUNIT_CASE(alloc_grants_power_of_two_if_asked),
 	KUNIT_CASE(M19_alloc_refuses_sizes_outside_limits),
