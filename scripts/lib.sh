@@ -63,11 +63,13 @@ run_logged() {
 	}
 }
 
-# sync_tree DIR: copies the sources there, leaving what was built in DIR alone.
+# sync_tree DIR: copies the sources there, leaving what was built in DIR alone. Only what
+# differs is written, with the time of now, whatever its time was: so what was built of
+# the rest stays valid, and of that it does not.
 sync_tree() {
 	mkdir -p "$1"
-	rsync -a --delete --filter=':- .gitignore' --exclude=/.git --exclude=/.make.log \
-		"$REPO/" "$1/"
+	rsync -rlp --checksum --delete --filter=':- .gitignore' --exclude=/.git \
+		--exclude=/.make.log "$REPO/" "$1/"
 }
 
 # pack_guest ROOT IMAGE: ROOT as a compressed initramfs, everything owned by root.
