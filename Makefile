@@ -47,6 +47,12 @@ check: ## run all checkers: style, sparse, kernel-doc, shellcheck
 	@scripts/deps build check
 	@scripts/check
 
+fuzz: ## CALLS=10000000: so many calls at random with a model, and as many with four threads; SEED=
+	@scripts/deps build tools vm
+	@scripts/vm --suite fuzz --timeout $$(($(CALLS) / 200 + 300)) \
+		--append 'fuzz_calls=$(CALLS)$(if $(SEED), fuzz_seed=$(SEED))'
+fuzz: CALLS ?= 10000000
+
 coverage: ## which lines of the module the tests in a guest reach
 	@scripts/deps build tools vm
 	@scripts/coverage
@@ -66,5 +72,5 @@ clean: ## remove what was built here; the cache stays
 	if [ -e tools/Makefile ]; then $(MAKE) -C tools clean; fi
 	if [ -e tests/host/Makefile ]; then $(MAKE) -C tests/host clean; fi
 
-.PHONY: help modules modules_install tools host-test kunit vmtest seeded rows demo bench check \
+.PHONY: help modules modules_install tools host-test kunit vmtest seeded rows demo bench check fuzz \
 	coverage gate test test-all clean

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Calls at random, on small pools: tests/node/fuzz_test.c with a model and
 # fuzz_threads_test.c with four threads. More of them, or with the seed of a run
-# before: scripts/vm --append 'fuzz_calls=10000000 fuzz_seed=1234' --timeout 3600 fuzz
+# before: make fuzz CALLS=10000000 SEED=1234
 #
 # vm-device: -object memory-backend-ram,size=64M,share=on,id=shm
 # vm-device: -device ivshmem-plain,memdev=shm,addr=2.0
