@@ -287,7 +287,7 @@ static bool sweep_other(const char *name, void (*prepare)(void *arg), int (*run)
 	struct sweep sweep = {
 		.name = name, .prepare = prepare, .run = run, .undo = undo,
 		.errors = { ENOMEM, EFAULT }, .only_once = run == run_fork,
-		.retries = run == run_fault,
+		.uncounted = run == run_fork, .retries = run == run_fault,
 	};
 
 	job.divides = run == run_split;

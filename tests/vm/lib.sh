@@ -109,23 +109,32 @@ run_ktap() {
 	fi
 }
 
-# points OUTPUT: the points that a fault sweep counted, against sweep.list.
+# points OUTPUT LIST: the points that a fault sweep counted are those in LIST, no fewer
+# and no more, for no fewer calls.
 points() {
 	sed -n 's/^ *# points: //p' "$1" | awk -v kernel="$(uname -r | cut -d. -f1,2)" '
 		FILENAME != "-" && $1 == kernel { want[$2 " " $3 " " $4] = $5 }
 		FILENAME != "-" { next }
 		{
 			key = $1 " " $2 " " $3
-			n++
 			print kernel " " $0
-			if ($2 == "objects" && key in want && $4 < want[key]) {
-				print "fewer than " want[key]
-				fewer++
-			} else if (!(key in want) || ($2 == "objects" && $4 > want[key])) {
-				print "more than before: record it in tests/vm/sweep.list"
+			if (!(key in want)) {
+				print "not in the list"
+				different++
+			} else if ($4 != want[key]) {
+				print ($4 < want[key] ? "fewer" : "more") " than " want[key]
+				different++
 			}
+			delete want[key]
 		}
-		END { exit fewer > 0 || !n }' /t/sweep.list -
+		END {
+			for (key in want) {
+				print "no longer there: " key " " want[key]
+				different++
+			}
+			if (different) print "if that is right, record it in the list"
+			exit different > 0 || !NR
+		}' "$2" -
 }
 
 # dmesg_mark: dmesg_since will print what the kernel logs from here on.
