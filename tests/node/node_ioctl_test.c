@@ -647,7 +647,7 @@ TEST_F(node, B42_bad_extents)
 }
 
 /* Walks the pool one extent at a time: no gap, no overlap, the right states. */
-TEST_F(node, B42_extents_cover_the_pool)
+TEST_F(node, B41_B42_I07_extents_cover_the_pool)
 {
 	struct buddy_pool_extents req = { .next = 0 };
 	struct buddy_pool_extent e;
