@@ -240,7 +240,7 @@ static int make_phys(struct buddy_admin_pool *made, struct buddy_pool_config *co
 		return PTR_ERR(made->pool);
 	made->node = buddy_node_create(made->pool, policy);
 	if (IS_ERR(made->node)) {
-		buddy_pool_put(made->pool);
+		buddy_pool_destroy(made->pool);
 		return PTR_ERR(made->node);
 	}
 	return 0;

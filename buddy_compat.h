@@ -8,6 +8,7 @@
 #define BUDDY_COMPAT_H
 
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
 
@@ -34,6 +35,34 @@ static inline int bp_pci_set_driver_override(struct pci_dev *pdev, const char *d
 	return driver_set_override(&pdev->dev, &pdev->driver_override, driver, strlen(driver));
 #else
 	return -ENODEV;
+#endif
+}
+
+/* Is it the name of @driver? */
+static inline bool bp_pci_driver_override_is(struct pci_dev *pdev,
+					     const struct device_driver *driver)
+{
+#ifdef BP_HAVE_DEVICE_SET_DRIVER_OVERRIDE
+	return device_match_driver_override(&pdev->dev, driver) > 0;
+#elif defined(CONFIG_PCI)
+	bool is;
+
+	device_lock(&pdev->dev);
+	is = pdev->driver_override && !strcmp(pdev->driver_override, driver->name);
+	device_unlock(&pdev->dev);
+	return is;
+#else
+	return false;
+#endif
+}
+
+/* Has anybody a reference to this module, which is being loaded? Not all kernels count. */
+static inline bool bp_module_is_used(void)
+{
+#ifdef CONFIG_MODULE_UNLOAD
+	return module_refcount(THIS_MODULE) > 1;
+#else
+	return false;
 #endif
 }
 

@@ -11,7 +11,8 @@
  * While a device is reset on request, accesses through mappings wait, and then go
  * on; what the memory holds after that is the device's affair. A fatal error on the
  * bus ends the pools as removal does, so that no program goes on with memory that
- * it has not written.
+ * it has not written. The driver stays bound then, since it is needed to recover, and
+ * so do kernel clients: they are told by the pool's notifier.
  */
 #define pr_fmt(fmt) "buddy_pool: " fmt
 
@@ -98,7 +99,7 @@ static int add_bar(struct pci_dev *pdev, const struct buddy_pool_config *config,
 	bar->node = buddy_node_create(bar->pool, policy);
 	if (IS_ERR(bar->node)) {
 		err = PTR_ERR(bar->node);
-		goto put_pool;
+		goto destroy_pool;
 	}
 	bar->id = atomic64_inc_return(&last_id);
 	*id = bar->id;
@@ -108,8 +109,8 @@ static int add_bar(struct pci_dev *pdev, const struct buddy_pool_config *config,
 	pci_save_state(pdev);
 	return 0;
 
-put_pool:
-	buddy_pool_put(bar->pool);
+destroy_pool:
+	buddy_pool_destroy(bar->pool);
 free_bar:
 	kfree(bar);
 	return err;
@@ -181,19 +182,34 @@ static void buddy_pci_reset_done(struct pci_dev *pdev)
 	}
 }
 
+/* As removal does, but that no client is unbound: the driver stays, to recover. */
+static void end_pools(struct pci_dev *pdev, const char *why)
+{
+	if (!pci_get_drvdata(pdev))
+		return;
+	pr_err("%s: %s: its pools are gone; unbind and bind it for a new one\n", pci_name(pdev),
+	       why);
+	buddy_pci_remove(pdev);
+}
+
 static pci_ers_result_t buddy_pci_error_detected(struct pci_dev *pdev, pci_channel_state_t state)
 {
 	if (state == pci_channel_io_normal)
 		return PCI_ERS_RESULT_CAN_RECOVER;
-	pr_err("%s: fatal error on the bus; bind it again for a new pool\n", pci_name(pdev));
-	buddy_pci_remove(pdev);
+	end_pools(pdev, "fatal error on the bus");
 	return state == pci_channel_io_frozen ? PCI_ERS_RESULT_NEED_RESET :
 						PCI_ERS_RESULT_DISCONNECT;
 }
 
-/* The slot was reset, and the device has forgotten its BARs. */
+/*
+ * The slot was reset, and the device has forgotten its BARs. There may be pools yet:
+ * if the error was not fatal, another device there may have asked for a reset. Up to
+ * 6.1 a state that was restored once, as after each reset, does not count as saved.
+ */
 static pci_ers_result_t buddy_pci_slot_reset(struct pci_dev *pdev)
 {
+	end_pools(pdev, "reset after an error on the bus");
+	pdev->state_saved = true;
 	pci_restore_state(pdev);
 	return PCI_ERS_RESULT_RECOVERED;
 }
@@ -238,13 +254,34 @@ static struct attached *find_attached(const struct pci_dev *pdev)
 	return NULL;
 }
 
-/* From here on its driver is anybody's business. */
+/* From here on its driver is anybody's business, or has been since it was overridden. */
 static void forget(struct attached *attached)
 {
-	bp_pci_set_driver_override(attached->pdev, "");
+	if (bp_pci_driver_override_is(attached->pdev, &buddy_pci_driver.driver))
+		bp_pci_set_driver_override(attached->pdev, "");
 	pci_dev_put(attached->pdev);
 	list_del(&attached->link);
 	kfree(attached);
+}
+
+/* The driver core did not ask our probe(). Says so; @err is its own, or 0 or 1. */
+static int report_unbound(struct pci_dev *pdev, int err)
+{
+	const struct device_driver *driver;
+
+	device_lock(&pdev->dev);
+	driver = pdev->dev.driver;
+	if (driver)
+		pr_err("%s: %s was bound to the driver %s just now\n", request.config->name,
+		       pci_name(pdev), driver->name);
+	else
+		pr_err("%s: %s can't be bound to a driver: %d\n", request.config->name,
+		       pci_name(pdev), err);
+	device_unlock(&pdev->dev);
+	/* The core's own way to say "later", which user space has no name for */
+	if (err == -EPROBE_DEFER)
+		return -EAGAIN;
+	return err < 0 ? err : -EBUSY;
 }
 
 /* A device without a driver */
@@ -267,11 +304,7 @@ static int bind(struct pci_dev *pdev)
 		WRITE_ONCE(request.pdev, pdev);
 		err = device_attach(&pdev->dev);
 		WRITE_ONCE(request.pdev, NULL);
-		/* An error before our probe() is the driver core's own. */
-		if (request.err != NOT_PROBED)
-			err = request.err;
-		else if (err >= 0)
-			err = -EBUSY;
+		err = request.err == NOT_PROBED ? report_unbound(pdev, err) : request.err;
 	}
 	if (err)
 		forget(attached);
@@ -285,7 +318,8 @@ static int bind(struct pci_dev *pdev)
  * @rules: for its files
  * @id: what the pool is known by to buddy_pci_detach()
  *
- * Return: 0; -EBUSY if the device has another driver; or as buddy_pool_create().
+ * Return: 0; -EBUSY if the device has another driver; -EAGAIN if it can't have one
+ * yet; or as buddy_pool_create().
  */
 int buddy_pci_attach(const struct buddy_pool_config *config, const struct buddy_policy *rules,
 		     u64 *id)

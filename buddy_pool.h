@@ -41,10 +41,12 @@
  * others need process context and may sleep. NMI is no place for any of them.
  *
  * The end of a pool. A pool over a BAR goes when its device does, whoever uses
- * it. A client of devm_buddy_pool_get() is unbound from its own device before
- * that, by the driver core. Others ask to be told, with
- * buddy_pool_register_notifier(). After that, the references and blocks they
- * have are still theirs to give back, but every request gets -ENODEV.
+ * it. When that is removed, or its driver unbound, a client of
+ * devm_buddy_pool_get() is unbound from its own device before that, by the driver
+ * core. Others ask to be told, with buddy_pool_register_notifier(). So should who
+ * must not go on after a fatal error on the bus, which ends the pools of
+ * buddy_pool's own PCI driver but unbinds nobody. After that, the references and
+ * blocks they have are still theirs to give back, but every request gets -ENODEV.
  *
  * Mistakes. A pool that is NULL, an ERR_PTR(), or destroyed before, and a call in
  * NMI, is refused with -EINVAL (or does nothing, in functions that return none),
