@@ -138,6 +138,9 @@ static int buddy_file_open(struct inode *inode, struct file *filp)
 	struct buddy_file *file;
 	int err;
 
+	/* If another pool can't be made, the module goes without asking who has files. */
+	if (READ_ONCE(THIS_MODULE->state) == MODULE_STATE_COMING)
+		return -ENODEV;
 	/* What others left behind is for those who may read all memory anyway. */
 	if (node->policy.zero == BUDDY_POOL_ZERO_NEVER && !node->policy.share_dirty &&
 	    !capable(CAP_SYS_RAWIO))

@@ -185,8 +185,6 @@ void buddy_node_destroy(struct buddy_node *node);
 int buddy_block_init(void);
 void buddy_block_exit(void);
 
-#define BUDDY_POOL_MAX_POOLS	16	/* by parameters */
-
 #if IS_ENABLED(CONFIG_PCI)
 int buddy_pci_register(const struct buddy_pool_config *config, const struct buddy_policy *rules);
 void buddy_pci_unregister(void);

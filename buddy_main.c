@@ -17,10 +17,12 @@
 #include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
+#include <linux/sched.h>
 
+#include "buddy_compat.h"
 #include "buddy_internal.h"
 
-#define MAX_POOLS	BUDDY_POOL_MAX_POOLS
+#define MAX_POOLS 16
 
 static char *base[MAX_POOLS];
 static unsigned int nr_bases;
@@ -168,18 +170,23 @@ static int add_pools(void)
 	return err;
 }
 
-/* The pools over BARs go with the driver. */
-static void remove_pools(void)
+static void remove_all(void)
 {
+	/* The pools over BARs go with the driver. */
 	buddy_pci_unregister();
 	while (nr_pools)
 		buddy_admin_destroy(pools[--nr_pools]);
+	buddy_block_exit();
 }
 
-static void exit_all(void)
+/*
+ * The nodes are gone, and so is the module if init() fails, whoever has it: let those
+ * leave who were refused by open().
+ */
+static void wait_for_openers(void)
 {
-	remove_pools();
-	buddy_block_exit();
+	while (bp_module_is_used())
+		schedule_timeout_uninterruptible(1);
 }
 
 static int __init buddy_pool_init(void)
@@ -202,17 +209,20 @@ static int __init buddy_pool_init(void)
 		return err;
 	}
 	err = add_pools();
-	if (err)
-		exit_all();
-	else if (!nr_pools)
+	if (err) {
+		remove_all();
+		wait_for_openers();
+		return err;
+	}
+	if (!nr_pools)
 		/* Wanted, or a misspelt parameter: the kernel takes those for nothing. */
 		pr_info("no pool yet: neither base= and size= nor pci= and bar= were given\n");
-	return err;
+	return 0;
 }
 
 static void __exit buddy_pool_exit(void)
 {
-	exit_all();
+	remove_all();
 }
 
 module_init(buddy_pool_init);

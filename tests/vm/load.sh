@@ -134,6 +134,28 @@ check "limits: at both" buddyctl alloc 8K --hold 0
 check "limits: at both" buddyctl alloc 64K --hold 0
 check "unloads" unload
 
+# The first pool is there while the second is zeroed, and the third can't be made.
+load_in_vain() {
+	rm -f /run/early.end
+	early_test /dev/buddy_pool/first /run/early.end >/run/early.out 2>&1 &
+	_early=$!
+	for _i in 1 2 3 4 5; do
+		load base=0x30000000,0x30001000,0x1000 size=4K,32M,4K zero=free \
+			name=first,second,third 2>/dev/null && return 1
+	done
+	touch /run/early.end
+	wait $_early
+	_status=$?
+	cat /run/early.out
+	return $_status
+}
+
+check "L04 a load that fails: nobody gets in before that" load_in_vain
+check "L04 nothing stayed behind" snapshot_unchanged
+check "L04 loads" load base=0x30000000 size=64M
+check "L04 a block can be had" buddyctl alloc 4K --hold 0
+check "unloads" unload
+
 n=$(value load_cycles 50)
 check "A50 loaded and removed $n times" load_and_unload "$n"
 check "A50 nothing stayed behind" snapshot_unchanged
