@@ -31,8 +31,8 @@ static struct kmem_cache *block_cache;
  * Handles
  *
  * Two trees of nodes in the blocks themselves: a handle is given and taken away
- * without memory, and a block is all that it costs, whichever ones are left. A
- * block whose handle is not valid yet is in the tree of handles only.
+ * without memory of its own. A block whose handle is not valid yet is in the tree of
+ * handles only.
  */
 
 static int compare_handle(const void *key, const struct rb_node *link)
@@ -404,7 +404,7 @@ int buddy_blocks_alloc(struct buddy_file *file, struct buddy_pool_alloc *alloc,
 		return refuse_quota(file, &request, alloc, left);
 	if (!new_blocks(file, alloc->label, blocks, count)) {
 		buddy_quota_uncharge(file, count, charge);
-		return -ENOMEM;
+		return refuse(alloc, -ENOMEM, BUDDY_POOL_REASON_MEMORY, 0);
 	}
 	for (filled = 0; filled < count; filled++) {
 		err = fill_block(file, &request, alloc, blocks[filled]);

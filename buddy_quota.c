@@ -58,13 +58,10 @@ void buddy_quota_close(struct buddy_file *file)
 	kfree(unused);
 }
 
-/* May @used grow by @more? Lowers @left to what it may grow by. */
-static bool fits(u64 used, u64 more, u64 limit, u64 unit, u64 *left)
+/* What @used may grow by */
+static u64 room(u64 used, u64 limit)
 {
-	u64 room = limit > used ? limit - used : 0;
-
-	*left = min(*left, room > U64_MAX / unit ? U64_MAX : room * unit);
-	return more <= room;
+	return limit > used ? limit - used : 0;
 }
 
 /* fdinfo reads these without the lock. */
@@ -76,21 +73,23 @@ static void count(struct buddy_file *file, u64 blocks, u64 bytes)
 
 /*
  * Counts @blocks more blocks with @bytes in all. Returns whether the quotas allow
- * that; if not, nothing is counted and @left is set to the bytes they do allow.
+ * that; if not, nothing is counted and @left is set to the bytes they do allow, or 0
+ * if they don't allow so many blocks.
  */
 bool buddy_quota_charge(struct buddy_file *file, u64 blocks, u64 bytes, u64 *left)
 {
 	const struct buddy_policy *policy = &file->node->policy;
 	struct buddy_user *user = file->user;
-	bool ok;
+	bool enough;
 
-	*left = U64_MAX;
 	guard(spinlock)(&file->node->quota_lock);
-	ok = fits(file->nr_bytes, bytes, policy->max_file_bytes, 1, left);
-	ok &= fits(user->bytes, bytes, policy->max_user_bytes, 1, left);
-	ok &= fits(file->nr_blocks, blocks, policy->max_file_blocks, U64_MAX, left);
-	ok &= fits(user->blocks, blocks, policy->max_user_blocks, U64_MAX, left);
-	if (!ok)
+	enough = blocks <= room(file->nr_blocks, policy->max_file_blocks) &&
+		 blocks <= room(user->blocks, policy->max_user_blocks);
+	*left = min(room(file->nr_bytes, policy->max_file_bytes),
+		    room(user->bytes, policy->max_user_bytes));
+	if (!enough)
+		*left = 0;
+	if (!enough || bytes > *left)
 		return false;
 	count(file, blocks, bytes);
 	user->blocks += blocks;

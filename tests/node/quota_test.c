@@ -22,6 +22,21 @@ static bool refused_by_quota(int fd, __u64 length, __u64 largest)
 	       req.reason == BUDDY_POOL_REASON_QUOTA && !req.handle && !req.granted;
 }
 
+/* So are @count blocks at once. */
+static bool batch_refused_by_quota(int fd, __u64 length, __u32 count, __u64 largest)
+{
+	struct buddy_pool_block blocks[FILE_BLOCKS + 1];
+	struct buddy_pool_alloc_batch req = {
+		.size = sizeof(req),
+		.length = length,
+		.blocks = (uintptr_t)blocks,
+		.count = count,
+	};
+
+	return call(fd, BUDDY_POOL_ALLOC_BATCH, &req) == -EDQUOT && req.largest == largest &&
+	       req.reason == BUDDY_POOL_REASON_QUOTA && !req.granted;
+}
+
 static int alloc_batch(int fd, struct buddy_pool_block *blocks, __u32 count, __u32 *reason)
 {
 	struct buddy_pool_alloc_batch req = {
@@ -135,6 +150,18 @@ TEST_F(node, H04_B43_batches_count_all_or_nothing)
 	EXPECT_ERR(EDQUOT, alloc_batch(self->fd, blocks, 1, &reason));
 	ASSERT_OK(free_handle(self->fd, blocks[0].handle));
 	EXPECT_OK(alloc_block(self->fd, PAGE, &block));
+}
+
+/* What is left is bytes; none, if it is the number of blocks that is too great. */
+TEST_F(node, H03_H04_B43_refused_batches_tell_what_is_left)
+{
+	struct buddy_pool_alloc block;
+
+	EXPECT_TRUE(batch_refused_by_quota(self->fd, PAGE, FILE_BLOCKS + 1, 0));
+	EXPECT_TRUE(batch_refused_by_quota(self->fd, FILE_BYTES, 2, FILE_BYTES));
+	ASSERT_OK(alloc_block(self->fd, PAGE, &block));
+	EXPECT_TRUE(batch_refused_by_quota(self->fd, PAGE, FILE_BLOCKS, 0));
+	EXPECT_TRUE(batch_refused_by_quota(self->fd, FILE_BYTES / 2, 2, FILE_BYTES - PAGE));
 }
 
 TEST_F(node, H03_H04_quota_of_a_user_over_open_files)

@@ -23,14 +23,15 @@
  *		field, struct size too small; mmap of what is not one own block
  * ENOSPC	Nothing free satisfies the request now
  * ENOMEM	Out of kernel memory
- * ENOENT	No such handle in this open file
+ * ENOENT	No such handle in this open file; UNRESERVE: no range was reserved just so
  * EDQUOT	The quota of this open file or of this user is reached
  * EBUSY	RESERVE: not all of the range is free
  * ERANGE	RESERVE: not all of the range is in the pool
  * EPERM	The caller lacks the capability that the call asks for, or that open()
  *		asks for if blocks are not zeroed; or mmap() was to allow execution
  * EBADF	The file is not open for writing
- * ENODEV	The device behind the pool went away
+ * ENODEV	The device behind the pool went away; open(): or the module is still
+ *		being loaded
  * ENOTTY	No such ioctl
  * E2BIG	The struct is longer than known, and the rest is not zero
  * EFAULT	Bad pointer; nothing was changed
@@ -100,8 +101,8 @@ enum buddy_pool_backing {
  * that memory goes on from there. Other signals neither interrupt nor prolong it.
  *
  * With BUDDY_POOL_ZERO_FREE it is ALLOC that zeroes what kernel users had, or what
- * was reserved, and what a process left that had to die: a killed one stops
- * zeroing at once, one that exits after a second.
+ * was reserved, and what a process left that had to die: a call that is killed stops
+ * zeroing at once, a process that exits, killed or not, after a second.
  */
 enum buddy_pool_zero {
 	BUDDY_POOL_ZERO_NEVER = 1,	/* they hold what others left there */
@@ -177,7 +178,9 @@ struct buddy_pool_info {
  * @granted: out: its length in bytes
  * @map_offset: out: offset to give to mmap()
  * @largest: out: on refusal for want of space, a length in bytes that would
- *	have fitted the window, if aligned to no more than min_block
+ *	have fitted the window, if aligned to no more than min_block. With EDQUOT,
+ *	the bytes that the quotas still allow; 0 if it is the number of blocks that
+ *	they do not
  *
  * A block costs no more than 128 bytes of kernel memory, which are charged to the
  * caller's memory cgroup until it is given back.
@@ -434,7 +437,7 @@ struct buddy_pool_block {
  * @count: 1 to BUDDY_POOL_MAX_BATCH
  * @reason: out: as there
  * @granted: out: length of each
- * @largest: out: as there
+ * @largest: out: as there; with EDQUOT, for all of them together
  */
 struct buddy_pool_alloc_batch {
 	__u32 size;
