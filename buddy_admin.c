@@ -225,6 +225,10 @@ static int check_complete(const struct buddy_settings *settings)
 		fault = "base is given without size";
 	else if (settings->pci && !settings->bar)
 		fault = "pci is given without bar";
+	else if (settings->pci && settings->size)
+		fault = "size is given with pci: a pool over a BAR has all of it";
+	else if (settings->base && settings->bar)
+		fault = "bar is given with base, which is no BAR";
 	if (!fault)
 		return 0;
 	pr_err("%s: %s\n", settings->name, fault);

@@ -89,6 +89,12 @@ static int check_setting(size_t offset, const char *text)
 	return buddy_settings_parse(&alone, &config, &policy);
 }
 
+static int refuse_live(struct pool_item *pool)
+{
+	pr_err("%s: the pool is live: write 0 to live first\n", config_item_name(&pool->item));
+	return -EBUSY;
+}
+
 static ssize_t store_setting(struct config_item *item, size_t offset, const char *page,
 			     size_t count)
 {
@@ -102,7 +108,7 @@ static ssize_t store_setting(struct config_item *item, size_t offset, const char
 	if (!err) {
 		guard(mutex)(&pool->lock);
 		if (pool->pool)
-			err = -EBUSY;
+			err = refuse_live(pool);
 		else
 			swap(text, *setting_at(&pool->settings, offset));
 	}
@@ -184,7 +190,7 @@ static int make_live(struct pool_item *pool)
 	int err;
 
 	if (pool->pool)
-		return -EBUSY;
+		return refuse_live(pool);
 	if (pool->settings.base) {
 		err = security_locked_down(LOCKDOWN_MODULE_PARAMETERS);
 		if (err)
@@ -296,6 +302,11 @@ static struct config_item *make_item(struct config_group *group, const char *nam
 		return ERR_PTR(-ENOMEM);
 	mutex_init(&pool->lock);
 	config_item_init_type_name(&pool->item, name, &pool_type);
+	/* A long name takes memory, and there is no other sign that there was none. */
+	if (!config_item_name(&pool->item)) {
+		config_item_put(&pool->item);
+		return ERR_PTR(-ENOMEM);
+	}
 	return &pool->item;
 }
 

@@ -265,8 +265,8 @@ int buddy_range_claim(struct buddy_range *range, const struct buddy_pool_config 
 		return err;
 	range->io = map_range(range);
 	if (!range->io) {
-		pr_err("%s: no address space to map %llu bytes\n", range_name(config),
-		       range->size);
+		pr_err("%s: %llu bytes can't be mapped: no address space is left, or somebody maps them in another cache mode\n",
+		       range_name(config), range->size);
 		buddy_range_release(range);
 		return -ENOMEM;
 	}

@@ -353,15 +353,13 @@ int cmd_free(const struct options *opt, int argc, char **argv)
 
 	if (argc < 2)
 		return complain("free: which handles?");
-	if (opt->pool || !getenv("BUDDY_POOL_FD"))
-		return complain("free: works only inside 'alloc ... -- COMMAND'");
 	for (int i = 1; i < argc; i++) {
 		if (parse_number("free", argv[i], &handle))
 			return USAGE;
 		if (handle > (__u32)~0)
 			return complain("free: '%s' is too large for a handle", argv[i]);
 	}
-	status = open_or_inherit(opt, O_RDWR, &pool);
+	status = open_inherited(opt, "free", O_RDWR, &pool);
 	if (status)
 		return status;
 	for (int i = 1; i < argc; i++) {

@@ -3,6 +3,7 @@
  * buddyctl query and list-blocks, about blocks of an inherited open file, and
  * reserve and unreserve, which are for administrators.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
 #include <stdio.h>
@@ -10,14 +11,6 @@
 #include <string.h>
 
 #include "buddyctl.h"
-
-static int refuse_because(const char *what, int err)
-{
-	char text[BP_TEXT_LEN];
-
-	snprintf(text, sizeof(text), "%s: %s", what, strerror(-err));
-	return refuse(text);
-}
 
 /* --- Blocks of one's own ----------------------------------------------- */
 
@@ -64,12 +57,12 @@ static void print_blocks(const struct options *opt, const struct buddy_pool_quer
 	json_print(object);
 }
 
-/* A new open file has no blocks, so the pool must be one that is inherited. */
-static int open_inherited(const struct options *opt, const char *command, struct bp_pool **pool)
+/* One block of this open file */
+static int query(const struct bp_pool *pool, __u32 handle, struct buddy_pool_query *block)
 {
-	if (opt->pool || !getenv("BUDDY_POOL_FD"))
-		return complain("%s: works only inside 'alloc ... -- COMMAND'", command);
-	return open_or_inherit(opt, O_RDONLY, pool);
+	int err = bp_query(pool, handle, block);
+
+	return err == -ENOENT ? refuse("this open file has no such block") : report(err, "query");
 }
 
 int cmd_query(const struct options *opt, int argc, char **argv)
@@ -81,7 +74,7 @@ int cmd_query(const struct options *opt, int argc, char **argv)
 
 	if (!n)
 		return complain("query: which handles?");
-	err = open_inherited(opt, "query", &pool);
+	err = open_inherited(opt, "query", O_RDONLY, &pool);
 	if (err)
 		return err;
 	blocks = calloc(n, sizeof(*blocks));
@@ -90,8 +83,8 @@ int cmd_query(const struct options *opt, int argc, char **argv)
 	for (int i = 0; !err && i < n; i++) {
 		if (bp_parse_size(argv[i + 1], &handle) || handle > (__u32)~0)
 			err = complain("query: '%s' is no handle", argv[i + 1]);
-		else if (bp_query(pool, handle, blocks + i))
-			err = refuse("this open file has no such block");
+		else
+			err = query(pool, handle, blocks + i);
 	}
 	bp_close(pool);
 	if (!err)
@@ -109,13 +102,13 @@ int cmd_list_blocks(const struct options *opt, int argc, char **argv)
 
 	if (has_arguments(argc, argv))
 		return USAGE;
-	err = open_inherited(opt, "list-blocks", &pool);
+	err = open_inherited(opt, "list-blocks", O_RDONLY, &pool);
 	if (err)
 		return err;
 	err = bp_list(pool, &blocks, &count);
 	bp_close(pool);
 	if (err)
-		return refuse_because("list-blocks", err);
+		return report(err, "list-blocks");
 	print_blocks(opt, blocks, count);
 	free(blocks);
 	return DONE;

@@ -69,6 +69,14 @@ int refuse(const char *text)
 	return REFUSED;
 }
 
+int report(int err, const char *what)
+{
+	if (!err)
+		return DONE;
+	fprintf(stderr, "buddyctl: %s: %s\n", what, strerror(-err));
+	return REFUSED;
+}
+
 bool has_arguments(int argc, char **argv)
 {
 	if (argc > 1)
@@ -153,6 +161,14 @@ int open_or_inherit(const struct options *opt, int oflags, struct bp_pool **pool
 	return refuse(text);
 }
 
+int open_inherited(const struct options *opt, const char *command, int oflags,
+		   struct bp_pool **pool)
+{
+	if (opt->pool || !getenv("BUDDY_POOL_FD"))
+		return complain("%s: works only inside 'alloc ... -- COMMAND'", command);
+	return open_or_inherit(opt, oflags, pool);
+}
+
 /* --- Output ------------------------------------------------------------ */
 
 static bool is_unlimited(const struct field *f)
@@ -227,14 +243,6 @@ void json_print(struct json_object *object)
 	puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
 					    JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(object);
-}
-
-static int report(int err, const char *what)
-{
-	if (!err)
-		return DONE;
-	fprintf(stderr, "buddyctl: %s: %s\n", what, strerror(-err));
-	return REFUSED;
 }
 
 /* --- info and stats ---------------------------------------------------- */

@@ -51,6 +51,8 @@ int cmd_delete(const struct options *opt, int argc, char **argv);
 /* Messages on stderr; complain() returns USAGE. */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int refuse(const char *text);
+/* DONE if @err, a -errno, is 0; else says that @what failed, and why */
+int report(int err, const char *what);
 
 /* True, and a complaint, if there are arguments where none belong. */
 bool has_arguments(int argc, char **argv);
@@ -59,6 +61,9 @@ bool has_arguments(int argc, char **argv);
 int open_pool(const struct options *opt, int oflags, struct bp_pool **pool);
 /* The same, but a file inherited from 'buddyctl alloc' goes first */
 int open_or_inherit(const struct options *opt, int oflags, struct bp_pool **pool);
+/* The same, for a command about blocks, of which a new open file has none */
+int open_inherited(const struct options *opt, const char *command, int oflags,
+		   struct bp_pool **pool);
 /* Names of all pools, sorted. The caller calls free() on each and on the array. */
 int pool_names(char ***names);
 

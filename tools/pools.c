@@ -17,6 +17,12 @@
 /* Longer than any name or setting that the kernel takes */
 #define PATH_LEN	256
 
+static int fail(const char *what, const char *name, int err, const char *hint)
+{
+	fprintf(stderr, "buddyctl: %s %s: %s%s\n", what, name, strerror(-err), hint);
+	return REFUSED;
+}
+
 static int explain(const char *what, const char *name, int err)
 {
 	const char *hint = "";
@@ -27,12 +33,9 @@ static int explain(const char *what, const char *name, int err)
 		hint = ": no pool of that name was made by 'create'";
 	else if (err == -EPERM || err == -EACCES)
 		hint = ": this needs root with CAP_SYS_RAWIO; lockdown forbids base";
-	else if (err == -EEXIST)
-		hint = ": 'delete' would remove what there is";
 	else if (err != -ENAMETOOLONG)
 		hint = ": the kernel log says why";
-	fprintf(stderr, "buddyctl: %s %s: %s%s\n", what, name, strerror(-err), hint);
-	return REFUSED;
+	return fail(what, name, err, hint);
 }
 
 /* Puts the path of the directory of @name, or of @file in it, into @path. */
@@ -93,6 +96,10 @@ static bool are_settings(int count, char **settings)
 			complain("'%s' is no setting, such as size=64M", settings[i]);
 			return false;
 		}
+		if (!strncmp(settings[i], "live=", equals - settings[i] + 1)) {
+			complain("'%s': create makes the pool live by itself", settings[i]);
+			return false;
+		}
 	}
 	return true;
 }
@@ -109,8 +116,11 @@ int cmd_create(const struct options *opt, int argc, char **argv)
 		return complain("'%s' is no name for a pool", argv[1]);
 	if (!are_settings(argc - 2, argv + 2))
 		return USAGE;
-	if (mkdir(path, 0755))
-		return explain("create", argv[1], -errno);
+	err = mkdir(path, 0755) ? -errno : 0;
+	if (err == -EEXIST)
+		return fail("create", argv[1], err, ": 'delete' would remove what there is");
+	if (err)
+		return explain("create", argv[1], err);
 	status = put_settings(argv[1], argc - 2, argv + 2);
 	if (!status) {
 		err = put(argv[1], "live", "1");

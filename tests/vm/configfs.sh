@@ -135,7 +135,11 @@ check "A26 base=0" put ddr base 0
 check "A26 base=0" refused "$INVAL" 'first MiB' put ddr live 1
 check "base and pci" put ddr base 0x30000000 pci $IVSHMEM bar 2
 check "base and pci" refused "$INVAL" 'a pool has one of them' put ddr live 1
-check "an empty line is no setting" put ddr pci '' bar ''
+check "bar with base" put ddr pci ''
+check "bar with base" refused "$INVAL" 'bar is given with base' put ddr live 1
+check "size with pci" put ddr base '' pci $IVSHMEM
+check "size with pci" refused "$INVAL" 'size is given with pci' put ddr live 1
+check "an empty line is no setting" put ddr base 0x30000000 pci '' bar ''
 check "nothing was claimed so far" only_module_left
 
 dmesg_mark
@@ -145,8 +149,8 @@ check_log "the log says what at load" \
 check "it is live" is ddr live 1
 check "there is a node" node ddr
 check "it works" buddyctl -p ddr alloc 32M --hold 0
-check "live already" refused "$BUSY" '' put ddr live 1
-check "settings stay while it is live" refused "$BUSY" '' put ddr size 1M
+check "live already" refused "$BUSY" 'ddr: the pool is live' put ddr live 1
+check "settings stay while it is live" refused "$BUSY" 'ddr: the pool is live' put ddr size 1M
 check "so does the directory" refused "$BUSY" '' rmdir $ROOT/ddr
 check "mkdir of another" mkdir $ROOT/high
 check "A33 overlapping" put high base 0x31fff000 size 8K
@@ -215,12 +219,16 @@ check "two BARs of one device" put large pci $TESTDEV bar 2 live 1
 check "one goes" put small live 0
 check "the other stays" buddyctl -p large alloc 64M --hold 0
 check "and its driver" [ "$(driver_of $TESTDEV)" = buddy_pool ]
+echo other >/sys/bus/pci/devices/$TESTDEV/driver_override
 check "the other goes, too" put large live 0
+check "a driver_override of others stays" \
+	[ "$(cat /sys/bus/pci/devices/$TESTDEV/driver_override)" = other ]
+echo >/sys/bus/pci/devices/$TESTDEV/driver_override
 check "that device is free for all" no_driver $TESTDEV
 check "the device goes away" sh -c "echo $IVSHMEM >$DRIVER/unbind"
 check "J08 so does the node" no_node card
 check "J08 it says so" is card live gone
-check "J08 settings are as they were" refused "$BUSY" '' put card bar 0
+check "J08 settings are as they were" refused "$BUSY" 'card: the pool is live' put card bar 0
 check "J08 and can be used again" put card live 0 live 1
 check "J08 it works" buddyctl -p card alloc 64M --hold 0
 check "it goes" put card live 0
@@ -253,6 +261,13 @@ check "buddyctl create, a bad value" tells 'size=64X: Invalid' \
 	buddyctl create ddr base=0x30000000 size=64X
 check "buddyctl create, no such setting" tells "no setting 'sise'" \
 	buddyctl create ddr base=0x30000000 sise=64M
+check "buddyctl create, live by hand" tells 'makes the pool live by itself' \
+	buddyctl create ddr base=0x30000000 size=64M live=1
+check "a device is bound by hand" bind $IVSHMEM
+check "buddyctl create, a name that its pool has" tells 'exists: the kernel log says why' \
+	buddyctl create 0000-00-02.0 base=0x30000000 size=64M
+echo $IVSHMEM >$DRIVER/unbind
+echo >/sys/bus/pci/devices/$IVSHMEM/driver_override
 check "buddyctl create, a bad name" tells 'no name for a pool' buddyctl create ../ddr base=1 size=1
 check "buddyctl leaves nothing behind" [ "$(ls $ROOT)" = "" ]
 
