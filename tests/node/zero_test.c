@@ -4,7 +4,9 @@
  * zeroed before is not zeroed again. For zero=alloc, free and never, as the module
  * was loaded; see tests/vm/policy.sh. The seed is BUDDY_POOL_SEED or a new one.
  */
+#include <sched.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "node.h"
@@ -151,6 +153,152 @@ TEST_F_TIMEOUT(node, I02_B14_a_call_that_is_killed_while_it_zeroes, 300)
 	}
 	TH_LOG("%u times in the middle", met);
 	EXPECT_LT(0, met);
+}
+
+/* Seconds */
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static void stay_on_cpu(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		abort();
+}
+
+/* How long it takes to zero all of the pool as it is given back */
+static double time_to_zero(int fd, __u64 length)
+{
+	struct buddy_pool_alloc block;
+	double start;
+
+	if (alloc_block(fd, length, &block))
+		abort();
+	start = now();
+	if (free_handle(fd, block.handle))
+		abort();
+	return now() - start;
+}
+
+#define MAX_HOGS 64
+
+/*
+ * Processes that leave to another one on this CPU about one part in @ratio of its
+ * time: each step of niceness is worth a quarter more. Returns how many.
+ */
+static unsigned int start_hogs(pid_t hogs[MAX_HOGS], int cpu, double ratio)
+{
+	unsigned int n = 0;
+	int nice;
+	double worth;
+
+	while (ratio > 1 && n < MAX_HOGS) {
+		for (nice = 0, worth = 1; worth < ratio && nice < 20; nice++)
+			worth *= 1.25;
+		ratio -= worth;
+		hogs[n] = fork();
+		if (!hogs[n]) {
+			stay_on_cpu(cpu);
+			if (setpriority(PRIO_PROCESS, 0, -nice))
+				abort();
+			for (;;)
+				;
+		}
+		n++;
+	}
+	return n;
+}
+
+/* A child that has all of the pool, marked, and waits for its end */
+static pid_t start_owner(int cpu, __u64 length, int go)
+{
+	struct buddy_pool_alloc block;
+	int ready[2];
+	pid_t pid;
+	char *p, byte;
+
+	if (pipe(ready))
+		abort();
+	pid = fork();
+	if (!pid) {
+		p = take_all(open_node(O_RDWR), length, &block);
+		if (!p)
+			_exit(1);
+		mark_pages(p, length);
+		munmap(p, length);
+		stay_on_cpu(cpu);
+		if (write(ready[1], "", 1) != 1 || read(go, &byte, 1) != 1)
+			_exit(1);
+		_exit(0);
+	}
+	close(ready[1]);
+	if (read(ready[0], &byte, 1) != 1)
+		abort();
+	close(ready[0]);
+	return pid;
+}
+
+/*
+ * Zeroing that would take @SLOW seconds does not hold up the end of a process, by
+ * itself or by a signal: after a second it leaves the rest to who gets it next.
+ */
+#define SLOW 8
+
+static void end_slowly(struct __test_metadata *_metadata, int fd, __u64 length, bool killed)
+{
+	double start, took, alone = time_to_zero(fd, length);
+	__u64 before = get_stats(fd).zeroed, between;
+	struct buddy_pool_alloc block;
+	pid_t hogs[MAX_HOGS], pid;
+	unsigned int n;
+	int go[2];
+	char *p;
+
+	ASSERT_OK(pipe(go));
+	pid = start_owner(1, length, go[0]);
+	n = start_hogs(hogs, 1, SLOW / alone);
+	start = now();
+	if (killed)
+		kill(pid, SIGKILL);
+	else
+		EXPECT_EQ(1, write(go[1], "", 1));
+	waitpid(pid, NULL, 0);
+	took = now() - start;
+	while (n--) {
+		kill(hogs[n], SIGKILL);
+		waitpid(hogs[n], NULL, 0);
+	}
+	close(go[0]);
+	close(go[1]);
+	between = get_stats(fd).zeroed - before;
+	TH_LOG("%s: all takes %.2f s alone; ended after %.2f s, with %llu of %llu MiB zero",
+	       killed ? "killed" : "exits", alone, took, between / MIB, length / MIB);
+	EXPECT_GT(SLOW / 2, took);
+	EXPECT_GT(length, between);
+	EXPECT_EQ(0, bytes_in_use());
+	p = take_all(fd, length, &block);
+	ASSERT_NE(NULL, p);
+	EXPECT_EQ(0, marked_pages(p, length));
+	EXPECT_EQ(length, get_stats(fd).zeroed - before);
+	munmap(p, length);
+	ASSERT_OK(free_handle(fd, block.handle));
+}
+
+TEST_F_TIMEOUT(node, I02_D17_the_end_of_a_process_is_not_held_up_by_zeroing, 120)
+{
+	if (self->info.zero != BUDDY_POOL_ZERO_FREE)
+		SKIP(return, "only zero=free zeroes then");
+	stay_on_cpu(0);
+	end_slowly(_metadata, self->fd, self->info.length, false);
+	end_slowly(_metadata, self->fd, self->info.length, true);
 }
 
 /* Children that count in @bad the pages of new blocks that hold something */

@@ -39,6 +39,8 @@ run_ktap "zero=free: mappings" node_mmap_test
 run_ktap "zero=free: owners" node_owner_test
 run_ktap "zero=free: batches" node_batch_test
 killed "zero=free"
+run_ktap "zero=free: I02 D17 processes that end" \
+	zero_test -t I02_D17_the_end_of_a_process_is_not_held_up_by_zeroing
 check "unloads" unload
 
 policy "zero=never" zero=never
