@@ -4,7 +4,7 @@
 # vm-config: KASAN
 # vm-config: DEBUG_ATOMIC_SLEEP
 # vm-expect-log: BUG: sleeping function called from invalid context
-# vm-expect-log: BUG: KASAN: slab-use-after-free in buddy_pool_alloc
+# vm-expect-log: BUG: KASAN: (slab-)?use-after-free in buddy_pool_alloc
 # vm-expect-log: Call Trace:
 . /t/lib.sh
 

@@ -3,7 +3,7 @@
 # with CONFIG_DEBUG_VM. The checks are in tests/modules/api_misuse.c.
 #
 # vm-timeout: 60
-# vm-expect-log: buddy_pool: misuse: |WARNING: .*buddy_pool_(create|alloc|destroy|put)\+|Call Trace:
+# vm-expect-log: buddy_pool: misuse: |WARNING: .*(report|buddy_pool_(create|alloc|destroy|put))\+|Call Trace:
 . /t/lib.sh
 
 # NMIs on the other CPU, as long as the group runs
