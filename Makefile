@@ -49,7 +49,7 @@ check: ## run all checkers: style, sparse, kernel-doc, shellcheck
 
 fuzz: ## CALLS=10000000: so many calls at random with a model, and as many with four threads; SEED=
 	@scripts/deps build tools vm
-	@scripts/vm --suite fuzz --timeout $$(($(CALLS) / 200 + 300)) \
+	@scripts/vm --suite fuzz --timeout $$(($(CALLS) / 1000 + 300)) \
 		--append 'fuzz_calls=$(CALLS)$(if $(SEED), fuzz_seed=$(SEED))'
 fuzz: CALLS ?= 10000000
 
