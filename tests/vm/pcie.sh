@@ -14,6 +14,7 @@
 # vm-device: -device virtio-rng-pci,bus=rp2,id=rng1,aer=on,addr=0.1
 # vm-control: yes
 # vm-config: PCIEAER
+# vm-config: PCIEASPM
 # vm-timeout: 120
 . /t/lib.sh
 
