@@ -360,8 +360,11 @@ int buddy_node_retire(struct buddy_node *node)
 void buddy_node_destroy(struct buddy_node *node)
 {
 	buddy_pool_mark_gone(node->pool);
-	misc_deregister(&node->misc);
-	/* No more opens, so no file is missed; no more faults either. */
+	/*
+	 * No more faults, so no page is missed: who has one has been in the list since
+	 * before. First, since the rest takes its time.
+	 */
 	zap_mappings(node);
+	misc_deregister(&node->misc);
 	kref_put(&node->ref, release_node);
 }
