@@ -13,6 +13,7 @@
 #ifndef TESTS_NODE_FUZZ_H
 #define TESTS_NODE_FUZZ_H
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -72,6 +73,32 @@ static inline __u64 odd_number(__u64 *state)
 	};
 
 	return one_in(state, 4) ? next_random(state) : numbers[below(state, ARRAY_SIZE(numbers))];
+}
+
+/* How often each call was granted and refused; the end is no success without both. */
+static struct {
+	const char *call;
+	atomic_uint done;
+	atomic_uint refused;
+} answers[] = {
+	{ "ALLOC" }, { "ALLOC_BATCH" }, { "FREE" }, { "FREE_BATCH" }, { "QUERY" }, { "GET_PHYS" },
+	{ "RESERVE" }, { "mmap" },
+};
+
+static inline void count_answer(const char *call, int got)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(answers); i++)
+		if (!strcmp(answers[i].call, call))
+			atomic_fetch_add(got ? &answers[i].refused : &answers[i].done, 1);
+}
+
+/* The call that had not both answers, or NULL */
+static inline const char *missing_answer(void)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(answers); i++)
+		if (!answers[i].done || !answers[i].refused)
+			return answers[i].call;
+	return NULL;
 }
 
 /*

@@ -87,6 +87,7 @@ static bool expect(bool ok, const char *format, ...)
 
 static bool expect_result(int want, int got)
 {
+	count_answer(what, got);
 	return expect(want == got, "%s, should be %s", got ? strerror(-got) : "success",
 		      want ? strerror(-want) : "success");
 }
@@ -450,6 +451,7 @@ static void do_alloc_batch(void)
 	memcpy(batch.label, a.label, sizeof(a.label));
 	what = "ALLOC_BATCH";
 	got = call(m.fds[n].fd, BUDDY_POOL_ALLOC_BATCH, &batch);
+	count_answer(what, got);
 	if (!expect(may_answer_batch(f, &a, batch.count, got), "%s is no answer",
 		    got ? strerror(-got) : "success")) {
 		printf("# %u of length %#llx align %#llx window [%#llx, %#llx) flags %#x\n",
@@ -856,6 +858,7 @@ static void do_mmap(void)
 		 b->offset + page * PAGE);
 	if (!expect(p == address(at), "%s", strerror(errno)))
 		return;
+	count_answer(what, 0);
 	/* First, so that a block that is mapped again is not given back between */
 	add_vma(ARENA_PAGES, ARENA_PAGES, b, 0, 0);
 	unmap_model(at, at + nr);
@@ -917,6 +920,7 @@ static void do_wrong_mmap(void)
 		want = -EACCES;
 	what = "wrong mmap";
 	p = mmap(NULL, length, prot, flags, m.fds[n].fd, offset);
+	count_answer("mmap", p == MAP_FAILED);
 	expect(p == MAP_FAILED && errno == -want, "%s, should be %s",
 	       p == MAP_FAILED ? strerror(errno) : "success", strerror(-want));
 }
@@ -1148,6 +1152,9 @@ TEST_F_TIMEOUT(node, B59_C12_calls_at_random_against_a_model, 3600)
 	EXPECT_EQ(0, nr_live_blocks());
 	EXPECT_EQ(m.info.length, get_stats(m.watcher).free);
 	EXPECT_EQ(total, nr_calls);
+	EXPECT_EQ(NULL, missing_answer()) {
+		TH_LOG("%s was not both granted and refused", missing_answer());
+	}
 	close(m.watcher);
 }
 

@@ -5,7 +5,6 @@
  * a thread has in a file of its own must stay as it left it, and all must come back.
  */
 #include <pthread.h>
-#include <stdatomic.h>
 
 #include "fuzz.h"
 
@@ -18,6 +17,7 @@
 static int shared[NR_SHARED];
 static atomic_uint recent[NR_RECENT];	/* handles of the shared files */
 static atomic_ullong nr_calls;
+static atomic_uint nr_own;			/* blocks that were given back whole */
 static const char *_Atomic broken;
 
 /* A block in a thread's own file, mapped, with @tag in its first word */
@@ -45,6 +45,7 @@ static void expect(bool ok, const char *what)
 /* Does the answer lie among these? */
 static void may_be(int got, const char *what, const int *allowed)
 {
+	count_answer(what, got);
 	while (*allowed && *allowed != -got)
 		allowed++;
 	if (got && !*allowed) {
@@ -189,9 +190,8 @@ static void do_mmap(struct fuzzer *f)
 	if (call(fd, BUDDY_POOL_QUERY, &q))
 		return;
 	p = mmap(at, nr * PAGE, below(&f->rng, 4), MAP_SHARED | MAP_FIXED, fd, q.map_offset);
-	if (p == MAP_FAILED)
-		MAY_BE(-errno, "mmap", EINVAL);
-	else if (one_in(&f->rng, 2) && !mprotect(p, PAGE, RW))
+	MAY_BE(p == MAP_FAILED ? -errno : 0, "mmap", EINVAL);
+	if (p != MAP_FAILED && one_in(&f->rng, 2) && !mprotect(p, PAGE, RW))
 		++*(volatile __u32 *)p;
 }
 
@@ -254,6 +254,7 @@ static void give_back(struct fuzzer *f, struct own *o)
 	if (!first)
 		expect(!free_handle(f->fd, o->block.handle), "FREE of one's own");
 	o->map = NULL;
+	atomic_fetch_add(&nr_own, 1);
 }
 
 static void do_own(struct fuzzer *f)
@@ -327,6 +328,10 @@ TEST_F_TIMEOUT(node, B59_four_threads, 3600)
 	EXPECT_EQ(NULL, broken) {
 		TH_LOG("after %llu calls: %s", (unsigned long long)nr_calls, broken);
 	}
+	EXPECT_EQ(NULL, missing_answer()) {
+		TH_LOG("%s was not both granted and refused", missing_answer());
+	}
+	EXPECT_LT(0, nr_own);
 }
 
 TEST_HARNESS_MAIN

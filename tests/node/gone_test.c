@@ -22,10 +22,11 @@
 #include <linux/buddy_pool.h>
 
 static sigjmp_buf on_bus_error;
-static int nr_results;
+static int nr_results, nr_bad;
 
 static void result(int good, const char *what)
 {
+	nr_bad += !good;
 	printf("%s %d %s\n", good ? "ok" : "not ok", ++nr_results, what);
 	fflush(stdout);
 }
@@ -111,5 +112,5 @@ int main(int argc, char **argv)
 	result(!munmap(p, alloc.granted), "D24 munmap works");
 	result(!close(fd), "D24 close works");
 	printf("1..%d\n", nr_results);
-	return 0;
+	return nr_bad > 0;
 }

@@ -92,10 +92,11 @@ TEST_F(node, I01_I02_what_the_next_owner_sees)
 	EXPECT_TRUE(never_zeroes() ? is_dirty : is_zero);
 }
 
-/* The end of a process is a way to free as well, and so is a refused answer. */
-TEST_F(node, I02_whatever_way_it_was_freed)
+/* The end of a process is a way to free as well. */
+TEST_F(node, I02_what_a_killed_owner_wrote)
 {
 	struct buddy_pool_alloc block;
+	int status;
 	char *p;
 	pid_t pid;
 
@@ -105,11 +106,14 @@ TEST_F(node, I02_whatever_way_it_was_freed)
 	if (!pid) {
 		int fd = open_node(O_RDWR);
 
-		alloc_at(fd, PLACE, MIB, &block);
-		memset(map_block(fd, &block), 0x6d, MIB);
+		p = alloc_at(fd, PLACE, MIB, &block) ? MAP_FAILED : map_block(fd, &block);
+		if (p == MAP_FAILED)
+			_exit(1);
+		memset(p, 0x6d, MIB);
 		kill(getpid(), SIGKILL);
 	}
-	waitpid(pid, NULL, 0);
+	waitpid(pid, &status, 0);
+	ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	ASSERT_OK(alloc_at(self->fd, PLACE, MIB, &block));
 	p = map_block(self->fd, &block);
 	ASSERT_NE(MAP_FAILED, p);

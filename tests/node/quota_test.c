@@ -224,11 +224,14 @@ TEST_F(node, H03_D17_the_quota_of_the_killed_comes_back)
 	for (int i = 0; i < 20; i++) {
 		pid = fork();
 		if (!pid) {
-			alloc_block(open_node(O_RDWR), FILE_BYTES, &block);
-			map_block(self->fd, &block);
-			_exit(write(ready[1], "x", 1) != 1 || pause());
+			int fd = open_node(O_RDWR);
+			bool has_it = !alloc_block(fd, FILE_BYTES, &block) &&
+				      map_block(fd, &block) != MAP_FAILED;
+
+			_exit(write(ready[1], has_it ? "y" : "n", 1) != 1 || pause());
 		}
 		ASSERT_EQ(1, read(ready[0], &c, 1));
+		ASSERT_EQ('y', c);
 		EXPECT_TRUE(refused_by_quota(self->fd, FILE_BYTES, USER_BYTES - FILE_BYTES));
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);

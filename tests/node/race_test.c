@@ -48,6 +48,22 @@ static double now(void)
 	return t.tv_sec + t.tv_nsec / 1e9;
 }
 
+/* What a race must meet with: both outcomes, where it has two */
+enum met {
+	FREED,
+	FREED_BY_OTHER,
+	MAPPED,
+	NOT_MAPPED,
+	TAKEN,
+	REFUSED,
+	LISTED,
+	TOUCHED,
+	FAULTED,
+	FORKED,
+	SIGNALLED,
+	NR_MET
+};
+
 /* One race: what its threads share */
 static struct race {
 	int fd;
@@ -55,6 +71,7 @@ static struct race {
 	double end;
 	unsigned int seed;
 	atomic_uint rounds;
+	atomic_uint met[NR_MET];
 	atomic_uint failures;
 	atomic_uint arrived;
 	const char *what;
@@ -79,6 +96,11 @@ static void expect(bool ok, const char *what)
 {
 	if (!ok)
 		failed(what);
+}
+
+static void met(enum met what)
+{
+	atomic_fetch_add(&race.met[what], 1);
 }
 
 /* All of @n threads meet. */
@@ -140,6 +162,8 @@ static void run_threads(unsigned int n, void (*const run[])(struct runner *), un
 	TH_LOG("%u rounds", race.rounds); \
 } while (0)
 
+#define EXPECT_MET(what)	EXPECT_LT(0, race.met[what])
+
 /*
  * One handle, freed by two
  */
@@ -163,6 +187,8 @@ static void free_same(struct runner *self)
 		err = free_handle(race.fd, race.block.handle);
 		expect(!err || err == -ENOENT, "free: neither done nor ENOENT");
 		atomic_fetch_add(&successes, !err);
+		if (!err)
+			met(self->number ? FREED_BY_OTHER : FREED);
 		meet(2);
 		expect(atomic_load(&successes) == 1, "freed twice, or not at all");
 		atomic_fetch_add(&race.rounds, 1);
@@ -177,6 +203,8 @@ TEST_F_TIMEOUT(node, B25_F02_two_threads_free_one_handle, FOREVER)
 	prepare_race(self->fd, self->other);
 	run_threads(2, runs, 1);
 	EXPECT_RACE_WON();
+	EXPECT_MET(FREED);
+	EXPECT_MET(FREED_BY_OTHER);
 	EXPECT_EQ(0, bytes_in_use());
 }
 
@@ -209,8 +237,10 @@ static void owner_maps(struct runner *self)
 		p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, race.fd, PLACE);
 		if (p == MAP_FAILED) {
 			expect(errno == EINVAL, "mmap: neither done nor EINVAL");
+			met(NOT_MAPPED);
 			continue;
 		}
+		met(MAPPED);
 		expect(!*p || *p == 1, "another's data, or no zeros");
 		*p = 1;
 		for (int i = rand_r(&self->seed) % 64; i; i--)
@@ -232,6 +262,7 @@ static void other_takes(struct runner *self)
 		expect(p != MAP_FAILED, "own block not mapped");
 		if (p == MAP_FAILED)
 			return;
+		met(TAKEN);
 		expect(!*p, "the next owner sees data");
 		*p = 2;
 		expect(!free_handle(race.other, block.handle), "own block not freed");
@@ -247,6 +278,9 @@ TEST_F_TIMEOUT(node, B58_F29_free_against_mmap_against_the_next_owner, FOREVER)
 	prepare_race(self->fd, self->other);
 	run_threads(3, runs, 3);
 	EXPECT_RACE_WON();
+	EXPECT_MET(MAPPED);
+	EXPECT_MET(NOT_MAPPED);
+	EXPECT_MET(TAKEN);
 	EXPECT_EQ(0, bytes_in_use());
 }
 
@@ -281,12 +315,15 @@ static void use_while_closed(struct runner *self)
 		/* By now it may be a younger open file's. */
 		p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, race.fd,
 			 block.map_offset);
+		expect(p != MAP_FAILED || errno == EINVAL, "mmap: neither done nor EINVAL");
+		met(p == MAP_FAILED ? NOT_MAPPED : MAPPED);
 		if (p != MAP_FAILED) {
 			*(char *)p = 1;
 			munmap(p, PAGE);
 		}
 		err = free_handle(race.fd, block.handle);
 		expect(!err || err == -ENOENT, "free: neither done nor ENOENT");
+		met(err ? REFUSED : FREED);
 	}
 }
 
@@ -301,6 +338,7 @@ static void look_while_closed(struct runner *self)
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", race.fd);
 	while (going_on()) {
 		fd = open(path, O_RDONLY);
+		expect(fd >= 0, "no fdinfo");
 		while (read(fd, text, sizeof(text)) > 0)
 			;
 		close(fd);
@@ -308,6 +346,8 @@ static void look_while_closed(struct runner *self)
 			.size = sizeof(l), .entries = (uintptr_t)entries, .count = 64,
 		};
 		expect(!call(race.fd, BUDDY_POOL_LIST, &l), "LIST failed");
+		if (l.count)
+			met(LISTED);
 		s = get_stats(race.fd);
 		expect(s.length == s.free + s.used + s.held + s.reserved, "STATS do not add up");
 	}
@@ -322,6 +362,11 @@ TEST_F_TIMEOUT(node, D15_D23_F05_F17_everything_against_close, FOREVER)
 	prepare_race(self->fd, self->other);
 	run_threads(4, runs, 4);
 	EXPECT_RACE_WON();
+	EXPECT_MET(MAPPED);
+	EXPECT_MET(NOT_MAPPED);
+	EXPECT_MET(FREED);
+	EXPECT_MET(REFUSED);
+	EXPECT_MET(LISTED);
 	close(self->fd);
 	EXPECT_EQ(0, bytes_in_use());
 	self->fd = open_node(O_RDWR);
@@ -356,6 +401,7 @@ static void take_one(struct runner *self, struct owned *o, int fd)
 	}
 	expect(!o->p[0] && !o->p[o->block.granted / 8 - 1], "a new block is not zero");
 	mark(o, self->number + 1);
+	met(TAKEN);
 }
 
 static void return_one(struct runner *self, struct owned *o, int fd)
@@ -404,7 +450,7 @@ static void use_shared_file(struct runner *self)
 	use_blocks(self, race.fd);
 }
 
-/* Batches of a file of its own, each block of which must be its own */
+/* Batches on the shared file, each block of which must be its own: freed just once */
 static void use_batches(struct runner *self)
 {
 	struct buddy_pool_block blocks[32];
@@ -423,6 +469,7 @@ static void use_batches(struct runner *self)
 		};
 		expect(!call(race.fd, BUDDY_POOL_FREE_BATCH, &give), "own blocks not freed");
 		expect(call(race.fd, BUDDY_POOL_FREE_BATCH, &give) == -ENOENT, "freed again");
+		met(FREED);
 		atomic_fetch_add(&race.rounds, 1);
 	}
 }
@@ -436,6 +483,7 @@ static void watch(struct runner *self)
 		expect(s.length && s.length == s.free + s.used + s.held + s.reserved,
 		       "STATS do not add up");
 		expect(s.largest <= s.free && s.peak <= s.length, "STATS make no sense");
+		met(LISTED);
 		sched_yield();
 	}
 }
@@ -449,6 +497,8 @@ TEST_F_TIMEOUT(node, F01_F04_F17_threads_with_files_of_their_own, FOREVER)
 	prepare_race(self->fd, self->other);
 	run_threads(8, runs, 4);
 	EXPECT_RACE_WON();
+	EXPECT_MET(TAKEN);
+	EXPECT_MET(LISTED);
 	EXPECT_EQ(0, bytes_in_use());
 }
 
@@ -461,6 +511,9 @@ TEST_F_TIMEOUT(node, F02_F04_F17_threads_that_share_a_file, FOREVER)
 	prepare_race(self->fd, self->other);
 	run_threads(8, runs, 4);
 	EXPECT_RACE_WON();
+	EXPECT_MET(TAKEN);
+	EXPECT_MET(FREED);
+	EXPECT_MET(LISTED);
 	EXPECT_EQ(0, bytes_in_use());
 }
 
@@ -494,13 +547,16 @@ static void touch(struct runner *self)
 	while (going_on()) {
 		signal = sigsetjmp(on_fault, 1);
 		expect(signal != SIGBUS, "SIGBUS without a reason");
-		if (signal)
+		if (signal) {
+			met(FAULTED);
 			continue;
+		}
 		p = race.p + rand_r(&self->seed) % 16 * PAGE;
 		if (rand_r(&self->seed) % 2)
 			*p = 7;
 		else
 			expect(!*p || *p == 7, "a fault brought another page");
+		met(TOUCHED);
 		atomic_fetch_add(&race.rounds, 1);
 	}
 }
@@ -537,6 +593,7 @@ static void free_mapped(struct runner *self)
 		if (!alloc_at(race.fd, PLACE, AREA, &block)) {
 			usleep(rand_r(&self->seed) % 200);
 			expect(!free_handle(race.fd, block.handle), "own block not freed");
+			met(FREED);
 		}
 		sched_yield();
 	}
@@ -553,7 +610,8 @@ static void fork_and_read_maps(struct runner *self)
 
 		if (!pid)
 			_exit(0);
-		waitpid(pid, NULL, 0);
+		if (waitpid(pid, NULL, 0) == pid)
+			met(FORKED);
 		fd = open(files[rand_r(&self->seed) % 2], O_RDONLY);
 		while (read(fd, text, sizeof(text)) > 0)
 			;
@@ -572,6 +630,10 @@ TEST_F_TIMEOUT(node, C52_C56_faults_against_munmap_free_and_fork, FOREVER)
 	catch_faults();
 	run_threads(5, runs, 5);
 	EXPECT_RACE_WON();
+	EXPECT_MET(TOUCHED);
+	EXPECT_MET(FAULTED);
+	EXPECT_MET(FREED);
+	EXPECT_MET(FORKED);
 	munmap(race.p, AREA);
 	EXPECT_EQ(0, bytes_in_use());
 }
@@ -619,6 +681,7 @@ static void take_wait_give(struct runner *self)
 		/* More than half: one at a time */
 		if (alloc_block(p.fd, 40 * MIB, &block)) {
 			expect(poll(&p, 1, 10000) == 1, "not woken");
+			met(REFUSED);
 			continue;
 		}
 		if (rand_r(&self->seed) % 2)
@@ -636,6 +699,7 @@ TEST_F_TIMEOUT(node, F25_nobody_waits_for_ever, FOREVER)
 	prepare_race(self->fd, self->other);
 	run_threads(4, runs, 1);
 	EXPECT_RACE_WON();
+	EXPECT_MET(REFUSED);
 }
 
 /*
@@ -863,6 +927,7 @@ static void call_with_changes(struct runner *self)
 		expect(!err || err == -EINVAL || err == -E2BIG || err == -ENOSPC ||
 		       err == -EDQUOT, "an errno that is not in the contract");
 		memset(&shared_request, 0, sizeof(shared_request));
+		met(err ? REFUSED : TAKEN);
 		atomic_fetch_add(&race.rounds, 1);
 		if (!err && rand_r(&self->seed) % 8 == 0)
 			dup3(race.other, race.fd, O_CLOEXEC);
@@ -876,6 +941,8 @@ TEST_F_TIMEOUT(node, B05_F02_an_argument_that_changes_meanwhile, FOREVER)
 	prepare_race(open_node(O_RDWR), self->other);
 	run_threads(2, runs, 2);
 	EXPECT_RACE_WON();
+	EXPECT_MET(TAKEN);
+	EXPECT_MET(REFUSED);
 	close(race.fd);
 }
 
@@ -883,8 +950,9 @@ TEST_F_TIMEOUT(node, B05_F02_an_argument_that_changes_meanwhile, FOREVER)
  * Signals
  */
 
-static void ignore_signal(int signal)
+static void count_signal(int signal)
 {
+	met(SIGNALLED);
 }
 
 static bool done_or_interrupted(int err)
@@ -910,8 +978,10 @@ static void one_of_each(int fd)
 	expect(get_stats(fd).length, "STATS");
 	err = alloc_block(fd, 64 << 10, &block);
 	expect(done_or_interrupted(err), "ALLOC");
-	if (!err)
+	if (!err) {
 		expect(!free_handle(fd, block.handle), "FREE");
+		met(TAKEN);
+	}
 	err = call(fd, BUDDY_POOL_ALLOC_BATCH, &take);
 	expect(done_or_interrupted(err), "ALLOC_BATCH");
 	if (!err)
@@ -920,7 +990,7 @@ static void one_of_each(int fd)
 
 TEST_F_TIMEOUT(node, B46_a_storm_of_signals, FOREVER)
 {
-	struct sigaction action = { .sa_handler = ignore_signal };
+	struct sigaction action = { .sa_handler = count_signal };
 	struct itimerval often = { { 0, 1000 }, { 0, 1000 } };
 	struct itimerval never = { { 0, 0 }, { 0, 0 } };
 
@@ -933,12 +1003,17 @@ TEST_F_TIMEOUT(node, B46_a_storm_of_signals, FOREVER)
 	}
 	setitimer(ITIMER_REAL, &never, NULL);
 	EXPECT_RACE_WON();
+	EXPECT_MET(SIGNALLED);
+	EXPECT_MET(TAKEN);
 	EXPECT_EQ(0, bytes_in_use());
 }
 
 /*
  * Processes that are killed
  */
+
+/* Shared by all of them: those that had a block mapped before they were killed */
+static atomic_uint *nr_alive;
 
 static void *live_for_ever(void *arg)
 {
@@ -951,8 +1026,10 @@ static void *live_for_ever(void *arg)
 		if (alloc_block(fd, 1 << rand_r(&seed) % 19, &block))
 			continue;
 		p = map_block(fd, &block);
-		if (p != MAP_FAILED)
+		if (p != MAP_FAILED) {
 			*p = 1;
+			atomic_fetch_add(nr_alive, 1);
+		}
 		if (rand_r(&seed) % 4)
 			free_handle(fd, block.handle);
 		if (rand_r(&seed) % 2)
@@ -981,11 +1058,12 @@ static void child(unsigned int seed)
 
 TEST_F_TIMEOUT(node, D16_D17_processes_killed_at_any_moment, FOREVER)
 {
-	unsigned int seed = the_seed(), kills = from_env("BUDDY_POOL_KILLS", 1000);
+	unsigned int seed = the_seed(), kills = from_env("BUDDY_POOL_KILLS", 1000), had = 0;
 	struct buddy_pool_stats s;
 	pid_t pid;
 
 	prepare_race(self->fd, self->other);
+	nr_alive = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	for (unsigned int i = 0; i < kills; i++) {
 		pid = fork();
 		if (!pid)
@@ -993,12 +1071,16 @@ TEST_F_TIMEOUT(node, D16_D17_processes_killed_at_any_moment, FOREVER)
 		usleep(rand_r(&seed) % 5000);
 		kill(pid, SIGKILL);
 		ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+		had += !!atomic_exchange(nr_alive, 0);
 		s = get_stats(self->fd);
 		ASSERT_EQ(0, s.used) {
 			TH_LOG("kill %u", i);
 		}
 		ASSERT_EQ(0, s.held);
 		ASSERT_EQ(0, s.nr_blocks);
+	}
+	EXPECT_LT(kills / 100, had) {
+		TH_LOG("only %u of %u had blocks by then", had, kills);
 	}
 }
 
