@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Clients that stay until the module is unloaded: one without a device, which is
- * told that its pool goes, and a driver that makes a pool of its own device's BAR.
+ * told that its pool goes, a driver that makes a pool of its own device's BAR, and one
+ * that has claimed a BAR first.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -138,4 +139,26 @@ int api_supplier_start(void)
 void api_supplier_stop(void)
 {
 	pci_unregister_driver(&supplier_driver);
+}
+
+/* Who has a BAR without being its device's driver */
+static struct pci_dev *rival;
+
+int api_rival_start(void)
+{
+	int err;
+
+	rival = pci_get_device(0x1af4, 0x1110, NULL);
+	if (!rival)
+		return -ENODEV;
+	err = pci_request_region(rival, 2, "rival");
+	if (err)
+		pci_dev_put(rival);
+	return err;
+}
+
+void api_rival_stop(void)
+{
+	pci_release_region(rival, 2);
+	pci_dev_put(rival);
 }

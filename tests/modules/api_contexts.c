@@ -234,7 +234,10 @@ static const struct {
 	{ "in an interrupt from another CPU", in_ipi, IN_HARDIRQ },
 };
 
-/* Twice each, so that each frees what each other kind has allocated before */
+/*
+ * Twice each, so that each frees what each other kind has allocated before. No memory is
+ * asked of the kernel in a way that may sleep: DEBUG_ATOMIC_SLEEP would say so (row G12).
+ */
 void api_contexts(void)
 {
 	struct buddy_pool_usage *usage;
@@ -326,7 +329,7 @@ void api_hold(void)
 /*
  * All at once: on one CPU a task, timers, and interrupts from the other CPU
  * allocate and free. If any took a lock that another could be interrupted in,
- * this would stop here.
+ * this would stop here (row F20).
  */
 
 #define STORM_MS	1000

@@ -79,6 +79,7 @@ static const struct group {
 	{ "wakes", api_wakes },
 	{ "listener", NULL, api_listener_start, api_listener_stop },
 	{ "supplier", NULL, api_supplier_start, api_supplier_stop },
+	{ "rival", NULL, api_rival_start, api_rival_stop },
 };
 
 static const struct group *find_group(void)

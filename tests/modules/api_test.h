@@ -40,5 +40,7 @@ int api_listener_start(void);
 void api_listener_stop(void);
 int api_supplier_start(void);
 void api_supplier_stop(void);
+int api_rival_start(void);
+void api_rival_stop(void);
 
 #endif

@@ -437,4 +437,21 @@ TEST_F(node, B11_argument_in_a_mapping)
 	EXPECT_OK(free_handle(self->fd, req->handle));
 }
 
+/* Far above 4 GiB, if the pool is: see tests/vm/giant.sh. */
+TEST_F(node, C58_the_last_page_of_the_pool)
+{
+	struct buddy_pool_alloc block;
+	volatile __u64 *p, *again;
+
+	ASSERT_OK(alloc_at(self->fd, self->info.length - PAGE, PAGE, &block));
+	EXPECT_EQ(self->info.length - PAGE, block.offset);
+	p = map_block(self->fd, &block);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(0, *p);
+	*p = 0x5858585858585858;
+	again = map_block(self->fd, &block);
+	ASSERT_NE(MAP_FAILED, again);
+	EXPECT_EQ(0x5858585858585858, *again);
+}
+
 TEST_HARNESS_MAIN

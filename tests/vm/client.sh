@@ -2,8 +2,12 @@
 # Another module as a client of a pool. The row of the test catalogue stands
 # before each description.
 #
-# vm-device: -device edu,addr=2.0
-# vm-append: memmap=64M$0x30000000
+# vm-device: -object memory-backend-ram,size=64M,share=on,id=shm
+# vm-device: -device ivshmem-plain,memdev=shm,addr=2.0
+# vm-device: -device pci-testdev,membar=64M,addr=3.0
+# vm-device: -device edu,addr=4.0
+# vm-append: memmap=64M$0x30000000 syscall.x32=y kunit.enable=1 kunit.autorun=1
+# vm-modules: ahci configfs
 . /t/lib.sh
 
 used() {
@@ -15,7 +19,7 @@ client() {
 }
 
 bound() {
-	[ -e /sys/bus/pci/devices/0000:00:02.0/driver ]
+	[ -e /sys/bus/pci/devices/0000:00:04.0/driver ]
 }
 
 check "loads" load base=0x30000000 size=64M name=ddr

@@ -9,7 +9,7 @@
 #   # vm-modules: NAME...           modules of the kernel itself, loaded before
 #   # vm-mem: 1G    # vm-smp: 2     # vm-timeout: 150 (seconds)
 #   # vm-suite: NAME               functional, if not said
-#   # vm-config: OPTION...          only on kernels with CONFIG_OPTION=y
+#   # vm-config: OPTION...          only on kernels with CONFIG_OPTION=y; !OPTION: without
 #   # vm-control: yes               the guest may control QEMU, see qmp_start
 #   # vm-qmp: FILE                  host program in tests/vm, see scripts/vm --help
 #   # vm-expect-log: ERE            a kernel log line that must come and is no error
@@ -53,15 +53,21 @@ skip() {
 	ok "# SKIP $*"
 }
 
+# Where the kernel has all its checks on, a process takes a tenth of a second: this and
+# what is called often makes few.
+show_output() {
+	[ ! -s /tmp/check.out ] || sed 's/^\(# \)*/# /' /tmp/check.out
+}
+
 # check DESCRIPTION COMMAND...: ok if COMMAND succeeds; its output is shown.
 check() {
 	_what=$1
 	shift
 	if "$@" >/tmp/check.out 2>&1; then
-		sed 's/^\(# \)*/# /' /tmp/check.out
+		show_output
 		ok "$_what"
 	else
-		sed 's/^\(# \)*/# /' /tmp/check.out
+		show_output
 		diag "failed: $*"
 		not_ok "$_what"
 	fi
@@ -73,7 +79,7 @@ check_fails() {
 	shift
 	"$@" >/tmp/check.out 2>&1
 	_status=$?
-	sed 's/^\(# \)*/# /' /tmp/check.out
+	show_output
 	if [ $_status -ne 0 ] && [ $_status -lt 126 ]; then
 		ok "$_what"
 	else
@@ -139,12 +145,24 @@ points() {
 
 # dmesg_mark: dmesg_since will print what the kernel logs from here on.
 dmesg_mark() {
-	DMESG_MARK="mark-$$-$KTAP_N-$(cut -d' ' -f1 /proc/uptime)"
+	read -r _now _ </proc/uptime
+	DMESG_MARK="mark-$$-$KTAP_N-$_now"
 	echo "$DMESG_MARK" >/dev/kmsg
 }
 
 dmesg_since() {
 	dmesg | sed "1,/$DMESG_MARK\$/d"
+}
+
+# complains ERE: the one line that our modules have logged since the mark is such a line;
+# with an empty ERE: there is none. What the kernel says of unknown parameters does not
+# count, nor what pools say that could be made before the one that could not.
+complains() {
+	dmesg_since | ERE=$1 awk '
+		!/buddy_pool: / || /unknown parameter|, min block .*, [uw][cb]$/ { next }
+		{ print; n++; good += $0 ~ ENVIRON["ERE"] }
+		END { exit (ENVIRON["ERE"] == "" ? n > 0 : n != 1 || good != 1) }' ||
+		{ echo "wanted: ${1:-no line}" && return 1; }
 }
 
 # qmp_start: from here on, 'qmp COMMAND [ARGUMENTS]' does what QEMU calls COMMAND, such as
@@ -229,6 +247,46 @@ bind() {
 		[ -c "/dev/buddy_pool/$(echo "$_device" | tr : -)" ]
 }
 
+# claims: how many ranges in /proc/iomem are ours; claimed: one is, at least
+claims() {
+	grep -c ' : buddy_pool ' /proc/iomem
+}
+
+claimed() {
+	[ "$(claims)" != 0 ]
+}
+
+# start_gone NODE: a user with a mapped block, and a child of it (gone_test), in the
+# background
+start_gone() {
+	rm -f /run/gone.*
+	gone_test "$1" >/run/gone.out 2>&1 &
+	GONE=$!
+	within 100 test -e /run/gone.ready
+}
+
+# gone_finds_out: now that the device went, what the user and its child have left
+gone_finds_out() {
+	touch /run/gone.go
+	wait "$GONE"
+	_status=$?
+	cat /run/gone.out
+	return $_status
+}
+
+# hold_mapped NODE: somebody has a block mapped, and its file closed; until let_go
+hold_mapped() {
+	map_block "$1" >/run/mapped &
+	HOLDER=$!
+	within 100 grep -q mapped /run/mapped
+}
+
+let_go() {
+	kill "$HOLDER"
+	wait "$HOLDER" 2>/dev/null
+	[ $? = 143 ]
+}
+
 # start_load ARGUMENT...: users at work (load_test), in the background
 start_load() {
 	rm -f /run/load.*
@@ -241,6 +299,7 @@ start_load() {
 load_ends() {
 	within 10 sh -c "! pidof load_test"
 	_late=$?
+	[ $_late = 0 ] || killall load_test
 	wait "$LOAD"
 	_status=$?
 	cat /run/load.out
@@ -275,19 +334,20 @@ lsmod_ours() {
 }
 
 # What a test must leave as it found it. A test that changes the machine on
-# purpose (hot-unplug) calls snapshot again when nothing of ours is loaded. In
+# purpose (hot-unplug) calls snapshot again when nothing of ours is loaded; it fails if
+# something is, since that would never be missed. In
 # vmallocinfo the kernel's own come and go; those of a module that is no more have an
 # address for a caller.
 machine_state() {
-	cat /proc/iomem /proc/devices /proc/misc
+	cat /proc/iomem /proc/devices /proc/misc /sys/kernel/debug/dma_buf/bufinfo 2>&1
 	find /dev ! -path '/dev/shm/*' | sort
-	ls -1 /sys/class /sys/class/misc /sys/kernel/debug /sys/kernel/slab 2>&1
+	printf '%s\n' /sys/class/* /sys/class/misc/* /sys/kernel/debug/* /sys/kernel/slab/*
 	awk '/\[buddy/ || / phys=/ || $3 ~ /^0x/' /proc/vmallocinfo
-	cat /sys/kernel/debug/dma_buf/bufinfo 2>&1
 }
 
 snapshot() {
 	machine_state >/run/snapshot
+	! grep buddy /run/snapshot || not_ok "nothing of ours is left"
 }
 
 snapshot_unchanged() {

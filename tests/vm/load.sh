@@ -6,8 +6,9 @@
 # vm-device: -object memory-backend-ram,size=64M,share=on,id=shm
 # vm-device: -device ivshmem-plain,memdev=shm,addr=2.0
 # vm-device: -device pci-testdev,membar=64M,addr=3.0
-# vm-append: memmap=64M$0x30000000
-# vm-modules: ahci
+# vm-device: -device edu,addr=4.0
+# vm-append: memmap=64M$0x30000000 syscall.x32=y kunit.enable=1 kunit.autorun=1
+# vm-modules: ahci configfs
 . /t/lib.sh
 
 IVSHMEM=0000:00:02.0
@@ -19,15 +20,24 @@ member() {
 		sed -n "s/^ *\"$2\":\([0-9]*\),*\$/\1/p" | head -n 1
 }
 
+# members POOL COMMAND NAMES: the same, all at once: sets the variables NAMES, a|b|c
+members() {
+	eval "$(buddyctl -p "$1" --json "$2" |
+		sed -nE "/\"orders\"/q; s/^ *\"($3)\":([0-9]*),*\$/\\1=\\2/p")"
+}
+
 # All of the pool $1, $2 bytes, can be had at once and in min blocks, and comes back.
 all_usable() {
-	blocks=$(($2 / $(member "$1" min_block)))
-	[ "$(member "$1" length)" = "$2" ] || return 1
+	min_block=0 length=0 free=0 used=1
+	members "$1" info 'min_block|length'
+	[ "$length" = "$2" ] || return 1
+	blocks=$(($2 / min_block))
 	buddyctl -p "$1" alloc "$2" --align 1 --hold 0 || return 1
 	if [ $blocks -le 65536 ]; then
 		buddyctl -p "$1" alloc 4K --count $blocks --hold 0 >/dev/null || return 1
 	fi
-	[ "$(member "$1" free)" = "$2" ] && [ "$(member "$1" used)" = 0 ]
+	members "$1" stats 'free|used'
+	[ "$free" = "$2" ] && [ "$used" = 0 ]
 }
 
 # Loads, uses all of pool0, unloads; nothing stays behind.
@@ -62,7 +72,11 @@ check_log "one log line for the range" \
 	'buddy_pool: pool0: 64\.0 MiB at \[mem 0x30000000-0x33ffffff\] \(Reserved\), min block 4\.00 KiB, wc$'
 check_log "one log line for the BAR" \
 	"buddy_pool: pool1: 64\\.0 MiB of $IVSHMEM BAR 2, min block 4\\.00 KiB, wc\$"
-check "the node is for root only" [ "$(stat -c %F:%a /dev/buddy_pool/pool0)" = "character special file:600" ]
+check "O10 and no other line" [ "$(dmesg_since | grep -c buddy_pool:)" = 2 ]
+check "O08 the node is for root only" [ "$(stat -c %F:%a /dev/buddy_pool/pool0)" = "character special file:600" ]
+check "O08 what udev gets: a name and a mode" sh -c \
+	"sort /sys/class/misc/buddy_pool-pool0/uevent | tr '\n' ' ' |
+		grep -x 'DEVMODE=0600 DEVNAME=buddy_pool/pool0 MAJOR=10 MINOR=[0-9]* '"
 check "there are two nodes" [ "$(echo /dev/buddy_pool/*)" = "/dev/buddy_pool/pool0 /dev/buddy_pool/pool1" ]
 check "the claim of the range is in /proc/iomem" grep -q '30000000-33ffffff : buddy_pool pool0$' /proc/iomem
 check_fails "J21 /dev/mem is closed to it" dev_mem
@@ -78,11 +92,14 @@ until grep -q handle /tmp/held; do sleep 0.1; done
 check_fails "L02 not while a node is open" unload
 kill -9 $holder
 wait $holder 2>/dev/null
+dmesg_mark
 check "L02 unloads once the last is gone" unload
+check "O10 without a line" [ "$(dmesg_since | grep -c buddy_pool:)" = 0 ]
 check "L02 nothing stayed behind" snapshot_unchanged
 
 check "A29 the last base= counts" load base=0x10000000 base=0x30000000 size=1M
 check "A29 it does" grep -q '30000000-300fffff : buddy_pool pool0$' /proc/iomem
+check "A29 and no other" [ "$(claims)" = 1 ]
 check "unloads" unload
 dmesg_mark
 check "A30 misspelt parameters only" load bse=0x30000000 sze=1M
@@ -154,6 +171,19 @@ check "L04 a load that fails: nobody gets in before that" load_in_vain
 check "L04 nothing stayed behind" snapshot_unchanged
 check "L04 loads" load base=0x30000000 size=64M
 check "L04 a block can be had" buddyctl alloc 4K --hold 0
+check "unloads" unload
+
+# What modinfo has to say of the module, and of each parameter
+described() {
+	tr '\000' '\n' </m/buddy-pool.ko | grep -aE '^(license|description|parm)=' >/tmp/modinfo
+	cat /tmp/modinfo
+	grep -q '^license=GPL' /tmp/modinfo && grep -q '^description=[A-Z]' /tmp/modinfo || return 1
+	for _parameter in /sys/module/buddy_pool/parameters/*; do
+		grep -q "^parm=${_parameter##*/}:[A-Za-z]" /tmp/modinfo || return 1
+	done
+}
+check "loads" load
+check "O09 modinfo describes it and its parameters" described
 check "unloads" unload
 
 n=$(value load_cycles 50)
