@@ -12,11 +12,6 @@
 # vm-timeout: 120
 . /t/lib.sh
 
-# value NAME DEFAULT: from the kernel command line.
-value() {
-	sed -n "s/.*\b$1=\([0-9]*\).*/\1/p;t" /proc/cmdline | grep . || echo "$2"
-}
-
 BUDDY_POOL_CALLS=$(value fuzz_calls 100000)
 BUDDY_POOL_SEED=$(value fuzz_seed '')
 export BUDDY_POOL_CALLS BUDDY_POOL_SEED
