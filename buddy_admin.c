@@ -242,7 +242,7 @@ static int make_phys(struct buddy_admin_pool *made, struct buddy_pool_config *co
 	made->pool = buddy_pool_create(config);
 	if (IS_ERR(made->pool))
 		return PTR_ERR(made->pool);
-	made->node = buddy_node_create(made->pool, policy);
+	made->node = buddy_node_create(made->pool, policy, current);
 	if (IS_ERR(made->node)) {
 		buddy_pool_destroy(made->pool);
 		return PTR_ERR(made->node);

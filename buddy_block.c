@@ -316,7 +316,7 @@ static int zero_new(const struct buddy_node *node, const struct buddy_block *blo
 	if (!buddy_pool_range(node->pool)->backing || when == BUDDY_POOL_ZERO_NEVER)
 		return 0;
 	return buddy_pool_zero_new(node->pool, block->offset, block->length,
-				   when == BUDDY_POOL_ZERO_FREE);
+				   when == BUDDY_POOL_ZERO_FREE, current);
 }
 
 /* A process that exits should be gone soon, however many blocks it had. */

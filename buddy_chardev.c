@@ -264,10 +264,12 @@ static void log_pool(struct buddy_pool *pool)
  * buddy_node_create() - give a pool a device node
  * @pool: the pool; the node takes a reference of its own
  * @policy: rules for its files; copied
+ * @task: the process that asked for it; a fatal signal to it ends this
  *
  * Return: the node or an ERR_PTR().
  */
-struct buddy_node *buddy_node_create(struct buddy_pool *pool, const struct buddy_policy *policy)
+struct buddy_node *buddy_node_create(struct buddy_pool *pool, const struct buddy_policy *policy,
+				     struct task_struct *task)
 {
 	struct buddy_pool_limits limits;
 	struct buddy_node *node;
@@ -275,7 +277,7 @@ struct buddy_node *buddy_node_create(struct buddy_pool *pool, const struct buddy
 
 	/* Blocks that are zeroed when they are given back must be zero to begin with. */
 	if (policy->zero == BUDDY_POOL_ZERO_FREE) {
-		err = buddy_pool_zero_all(pool);
+		err = buddy_pool_zero_all(pool, task);
 		if (err)
 			return ERR_PTR(err);
 	}

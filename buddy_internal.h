@@ -26,6 +26,7 @@
 
 struct device;
 struct resource;
+struct task_struct;
 struct vm_area_struct;
 
 /**
@@ -133,9 +134,10 @@ int buddy_pool_retire(struct buddy_pool *pool);
 bool buddy_pool_is_gone(const struct buddy_pool *pool);
 int buddy_pool_try_enter_range(struct buddy_pool *pool);
 void buddy_pool_leave_range(struct buddy_pool *pool);
-int buddy_pool_zero_new(struct buddy_pool *pool, u64 offset, u64 length, bool stays_clean);
+int buddy_pool_zero_new(struct buddy_pool *pool, u64 offset, u64 length, bool stays_clean,
+			struct task_struct *task);
 void buddy_pool_zero_old(struct buddy_pool *pool, u64 offset, u64 length, unsigned long until);
-int buddy_pool_zero_all(struct buddy_pool *pool);
+int buddy_pool_zero_all(struct buddy_pool *pool, struct task_struct *task);
 u64 buddy_pool_nr_zeroed(const struct buddy_pool *pool);
 void buddy_pool_count_bad_free(struct buddy_pool *pool, enum buddy_pool_reason reason);
 void buddy_pool_hold(struct buddy_pool *pool, u64 address, u64 size);
@@ -175,7 +177,8 @@ struct buddy_policy {
 
 struct buddy_node;
 
-struct buddy_node *buddy_node_create(struct buddy_pool *pool, const struct buddy_policy *policy);
+struct buddy_node *buddy_node_create(struct buddy_pool *pool, const struct buddy_policy *policy,
+				     struct task_struct *task);
 void buddy_node_pause(struct buddy_node *node);
 void buddy_node_resume(struct buddy_node *node);
 int buddy_node_retire(struct buddy_node *node);

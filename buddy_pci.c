@@ -21,6 +21,7 @@
 #include <linux/err.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
@@ -44,6 +45,7 @@ static struct {
 	struct pci_dev *pdev;
 	const struct buddy_pool_config *config;
 	const struct buddy_policy *policy;
+	struct task_struct *task; /* a kworker may do it for that one */
 	u64 id;
 	int err;
 } request = { .lock = __MUTEX_INITIALIZER(request.lock) };
@@ -82,7 +84,7 @@ static int choose_bar(struct pci_dev *pdev)
 
 /* The device is locked, as in probe. */
 static int add_bar(struct pci_dev *pdev, const struct buddy_pool_config *config,
-		   const struct buddy_policy *policy, u64 *id)
+		   const struct buddy_policy *policy, struct task_struct *task, u64 *id)
 {
 	static atomic64_t last_id;
 	struct buddy_bar *bar;
@@ -96,7 +98,7 @@ static int add_bar(struct pci_dev *pdev, const struct buddy_pool_config *config,
 		err = PTR_ERR(bar->pool);
 		goto free_bar;
 	}
-	bar->node = buddy_node_create(bar->pool, policy);
+	bar->node = buddy_node_create(bar->pool, policy, task);
 	if (IS_ERR(bar->node)) {
 		err = PTR_ERR(bar->node);
 		goto destroy_pool;
@@ -124,7 +126,8 @@ static int buddy_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 	/* Asked for by buddy_pci_attach(), which reports; -ENODEV logs nothing. */
 	if (READ_ONCE(request.pdev) == pdev) {
-		request.err = add_bar(pdev, request.config, request.policy, &request.id);
+		request.err =
+			add_bar(pdev, request.config, request.policy, request.task, &request.id);
 		return request.err ? -ENODEV : 0;
 	}
 	strscpy(name, pci_name(pdev), sizeof(name));
@@ -136,7 +139,7 @@ static int buddy_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		pr_err("%s: %s has no memory BAR\n", name, pci_name(pdev));
 		return -ENXIO;
 	}
-	return add_bar(pdev, &config, &default_policy, &unused);
+	return add_bar(pdev, &config, &default_policy, current, &unused);
 }
 
 /* Nothing here waits for user space: open files keep what they need of the node. */
@@ -331,10 +334,11 @@ int buddy_pci_attach(const struct buddy_pool_config *config, const struct buddy_
 	guard(mutex)(&request.lock);
 	request.config = config;
 	request.policy = rules;
+	request.task = current;
 	device_lock(&pdev->dev);
 	driver = pdev->dev.driver;
 	if (is_ours(pdev))
-		err = add_bar(pdev, config, rules, &request.id);
+		err = add_bar(pdev, config, rules, current, &request.id);
 	else if (driver)
 		pr_err("%s: %s is in use by the driver %s\n", config->name, pci_name(pdev),
 		       driver->name);

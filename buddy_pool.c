@@ -498,21 +498,23 @@ static s64 zero_some(struct buddy_pool *pool, u64 offset, u64 end)
  * @offset: of the block, from the start of the range
  * @length: of the block in bytes
  * @stays_clean: whoever gets it zeroes it again before it is free
+ * @task: the process that asked for it
  *
- * Skips what is known to be zero. If a fatal signal comes, or the device goes
+ * Skips what is known to be zero. If a fatal signal comes to @task, or the device goes
  * away, what was done until then is remembered, so that the next one who gets
  * that memory goes on from there.
  *
  * Return: 0, -EINTR or -ENODEV.
  */
-int buddy_pool_zero_new(struct buddy_pool *pool, u64 offset, u64 length, bool stays_clean)
+int buddy_pool_zero_new(struct buddy_pool *pool, u64 offset, u64 length, bool stays_clean,
+			struct task_struct *task)
 {
 	u64 end = offset + length;
 	u64 at = offset, stop = end;
 	s64 step = 0;
 
 	while (step >= 0 && next_dirty(pool, &at, &stop)) {
-		step = fatal_signal_pending(current) ? -EINTR : zero_some(pool, at, stop);
+		step = fatal_signal_pending(task) ? -EINTR : zero_some(pool, at, stop);
 		at += max_t(s64, step, 0);
 		stop = end;
 	}
@@ -558,12 +560,13 @@ void buddy_pool_zero_old(struct buddy_pool *pool, u64 offset, u64 length, unsign
 /**
  * buddy_pool_zero_all() - make all of a new pool zero
  * @pool: the pool
+ * @task: the process that asked for the pool
  *
  * If kernel users have parts of it already, all is left to those who get it next.
  *
  * Return: 0, -ENOMEM, -EINTR or -ENODEV.
  */
-int buddy_pool_zero_all(struct buddy_pool *pool)
+int buddy_pool_zero_all(struct buddy_pool *pool, struct task_struct *task)
 {
 	const struct buddy_layout *layout = &pool->shards.layout;
 	int err;
@@ -571,7 +574,7 @@ int buddy_pool_zero_all(struct buddy_pool *pool)
 	err = buddy_pool_reserve(pool, layout->base, layout->size);
 	if (err)
 		return err == -EBUSY ? 0 : err;
-	err = buddy_pool_zero_new(pool, 0, layout->size, true);
+	err = buddy_pool_zero_new(pool, 0, layout->size, true, task);
 	if (!err)
 		set_clean(pool, 0, layout->size);
 	buddy_pool_unreserve(pool, layout->base, layout->size);
