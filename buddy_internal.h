@@ -129,6 +129,7 @@ void buddy_pool_ref(struct buddy_pool *pool);
 void buddy_pool_mark_gone(struct buddy_pool *pool);
 void buddy_pool_pause(struct buddy_pool *pool);
 void buddy_pool_resume(struct buddy_pool *pool);
+void buddy_pool_set_asleep(bool sleeps);
 void buddy_pool_release_range(struct buddy_pool *pool);
 int buddy_pool_retire(struct buddy_pool *pool);
 bool buddy_pool_is_gone(const struct buddy_pool *pool);

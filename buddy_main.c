@@ -17,7 +17,9 @@
 #include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
+#include <linux/notifier.h>
 #include <linux/sched.h>
+#include <linux/suspend.h>
 
 #include "buddy_compat.h"
 #include "buddy_internal.h"
@@ -170,12 +172,30 @@ static int add_pools(void)
 	return err;
 }
 
+/* What memory holds after the machine slept is up to the device that it is on. */
+static int on_sleep(struct notifier_block *notifier, unsigned long event, void *unused)
+{
+	switch (event) {
+	case PM_SUSPEND_PREPARE:
+	case PM_HIBERNATION_PREPARE:
+	case PM_RESTORE_PREPARE:
+		buddy_pool_set_asleep(true);
+		break;
+	default:
+		buddy_pool_set_asleep(false);
+	}
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block sleep_notifier = { .notifier_call = on_sleep };
+
 static void remove_all(void)
 {
 	/* The pools over BARs go with the driver. */
 	buddy_pci_unregister();
 	while (nr_pools)
 		buddy_admin_destroy(pools[--nr_pools]);
+	unregister_pm_notifier(&sleep_notifier);
 	buddy_block_exit();
 }
 
@@ -203,11 +223,12 @@ static int __init buddy_pool_init(void)
 	err = buddy_block_init();
 	if (err)
 		return err;
+	err = register_pm_notifier(&sleep_notifier);
+	if (err)
+		goto exit_block;
 	err = buddy_pci_register(&config, &policy);
-	if (err) {
-		buddy_block_exit();
-		return err;
-	}
+	if (err)
+		goto unregister;
 	err = add_pools();
 	if (err) {
 		remove_all();
@@ -218,6 +239,12 @@ static int __init buddy_pool_init(void)
 		/* Wanted, or a misspelt parameter: the kernel takes those for nothing. */
 		pr_info("no pool yet: neither base= and size= nor pci= and bar= were given\n");
 	return 0;
+
+unregister:
+	unregister_pm_notifier(&sleep_notifier);
+exit_block:
+	buddy_block_exit();
+	return err;
 }
 
 static void __exit buddy_pool_exit(void)

@@ -62,11 +62,11 @@ struct buddy_pool {
 	void *metadata;
 	struct rw_semaphore range_lock;	/* guards gone, and range going away */
 	bool gone;			/* the device is; set once */
-	/* The device is being reset; range_lock */
-	bool paused;
-	raw_spinlock_t dirty_lock;	/* dirty, and writes to all_dirty */
+	bool paused;			/* likewise: it is being reset */
+	raw_spinlock_t dirty_lock;	/* dirty, and writes to these two */
 	bool all_dirty;			/* nothing of the range is known to be zero */
-	struct buddy_dirty dirty;	/* what is not, used or free */
+	unsigned int nr_lost;		/* rises when it may hold anything */
+	struct buddy_dirty dirty;	/* what is not known to be zero, used or free */
 	atomic64_t zeroed;		/* bytes, so far */
 	struct buddy_range range;
 	struct device *dev;		/* without which it is gone, or NULL */
@@ -123,6 +123,72 @@ static __always_inline bool may_call(const struct buddy_pool *pool, const char *
 }
 
 /*
+ * What of the range is not known to be zero. Who says so of a part of it has that part
+ * for himself, but for lose_contents().
+ */
+
+/* The machine sleeps or is about to, after which the memory may hold anything. */
+static bool asleep;
+
+static void look_if_all_dirty(struct buddy_pool *pool)
+{
+	const struct buddy_dirty *dirty = &pool->dirty;
+	u64 size = pool->shards.layout.size;
+
+	lockdep_assert_held(&pool->dirty_lock);
+	WRITE_ONCE(pool->all_dirty,
+		   dirty->nr && !dirty->part[0].start && dirty->part[0].end == size);
+}
+
+/*
+ * If part of it was known to be zero, then before the caller got it, and all_dirty was
+ * false, too; so the shard's lock makes that visible here.
+ */
+static void set_dirty(struct buddy_pool *pool, u64 start, u64 end)
+{
+	if (likely(READ_ONCE(pool->all_dirty)))
+		return;
+	guard(raw_spinlock_irqsave)(&pool->dirty_lock);
+	buddy_dirty_add(&pool->dirty, start, end);
+	look_if_all_dirty(pool);
+}
+
+/* @nr_lost: as it was before the zeroing, which was for nothing if it rose since */
+static void set_clean(struct buddy_pool *pool, u64 start, u64 end, unsigned int nr_lost)
+{
+	guard(raw_spinlock_irqsave)(&pool->dirty_lock);
+	if (pool->nr_lost != nr_lost || READ_ONCE(asleep))
+		return;
+	buddy_dirty_remove(&pool->dirty, start, end);
+	look_if_all_dirty(pool);
+}
+
+/* The range may hold anything now. */
+static void lose_contents(struct buddy_pool *pool)
+{
+	guard(raw_spinlock_irqsave)(&pool->dirty_lock);
+	WRITE_ONCE(pool->nr_lost, pool->nr_lost + 1);
+	buddy_dirty_add(&pool->dirty, 0, pool->shards.layout.size);
+	WRITE_ONCE(pool->all_dirty, true);
+}
+
+static bool next_dirty(struct buddy_pool *pool, u64 *start, u64 *end)
+{
+	if (likely(READ_ONCE(pool->all_dirty)))
+		return *start < *end;
+	guard(raw_spinlock_irqsave)(&pool->dirty_lock);
+	return buddy_dirty_next(&pool->dirty, start, end);
+}
+
+/* Whoever is not the node writes to what he got, and need not zero it afterwards. */
+static void expect_writes(struct buddy_pool *pool, u64 address, u64 size)
+{
+	u64 offset = address - pool->shards.layout.base;
+
+	set_dirty(pool, offset, offset + size);
+}
+
+/*
  * Blocks
  */
 
@@ -160,21 +226,6 @@ int buddy_pool_alloc_for_node(struct buddy_pool *pool, const struct buddy_pool_r
 	return err;
 }
 
-/*
- * Whoever is not the node writes to what he got, and need not zero it afterwards.
- * If part of it was known to be zero, then before it became free, and all_dirty
- * was false, too; so the shard's lock makes that visible here.
- */
-static void mark_dirty(struct buddy_pool *pool, u64 address, u64 size)
-{
-	u64 offset = address - pool->shards.layout.base;
-
-	if (likely(READ_ONCE(pool->all_dirty)))
-		return;
-	guard(raw_spinlock_irqsave)(&pool->dirty_lock);
-	buddy_dirty_add(&pool->dirty, offset, offset + size);
-}
-
 int buddy_pool_alloc(struct buddy_pool *pool, const struct buddy_pool_request *request,
 		     struct buddy_pool_result *result)
 {
@@ -187,7 +238,7 @@ int buddy_pool_alloc(struct buddy_pool *pool, const struct buddy_pool_request *r
 	might_sleep_if(request->flags & BUDDY_POOL_MAY_SLEEP);
 	err = buddy_pool_alloc_for_node(pool, request, result, NULL);
 	if (likely(!err))
-		mark_dirty(pool, result->address, result->size);
+		expect_writes(pool, result->address, result->size);
 	return err;
 }
 EXPORT_SYMBOL_GPL(buddy_pool_alloc);
@@ -320,7 +371,7 @@ int buddy_pool_reserve(struct buddy_pool *pool, u64 address, u64 size)
 	might_sleep();
 	err = buddy_span_reserve(&pool->shards, address, size);
 	if (!err)
-		mark_dirty(pool, address, size);
+		expect_writes(pool, address, size);
 	return err;
 }
 EXPORT_SYMBOL_GPL(buddy_pool_reserve);
@@ -437,37 +488,8 @@ void buddy_pool_leave_range(struct buddy_pool *pool)
  * is known of it is good for whoever gets it next.
  */
 
-static void look_if_all_dirty(struct buddy_pool *pool)
-{
-	const struct buddy_dirty *dirty = &pool->dirty;
-	u64 size = pool->shards.layout.size;
-
-	lockdep_assert_held(&pool->dirty_lock);
-	WRITE_ONCE(pool->all_dirty,
-		   dirty->nr && !dirty->part[0].start && dirty->part[0].end == size);
-}
-
-static void set_clean(struct buddy_pool *pool, u64 start, u64 end)
-{
-	guard(raw_spinlock_irqsave)(&pool->dirty_lock);
-	buddy_dirty_remove(&pool->dirty, start, end);
-	look_if_all_dirty(pool);
-}
-
-static void set_dirty(struct buddy_pool *pool, u64 start, u64 end)
-{
-	guard(raw_spinlock_irqsave)(&pool->dirty_lock);
-	buddy_dirty_add(&pool->dirty, start, end);
-	look_if_all_dirty(pool);
-}
-
-static bool next_dirty(struct buddy_pool *pool, u64 *start, u64 *end)
-{
-	if (likely(READ_ONCE(pool->all_dirty)))
-		return *start < *end;
-	guard(raw_spinlock_irqsave)(&pool->dirty_lock);
-	return buddy_dirty_next(&pool->dirty, start, end);
-}
+/* Bytes for which the range is kept from going away, or a new pool's from use */
+#define ZERO_STEP	SZ_1M
 
 /*
  * Some of [offset, end), which is not empty. Returns how much, which is nothing while
@@ -475,7 +497,7 @@ static bool next_dirty(struct buddy_pool *pool, u64 *start, u64 *end)
  */
 static s64 zero_some(struct buddy_pool *pool, u64 offset, u64 end)
 {
-	u64 step = min_t(u64, end - offset, SZ_1M);
+	u64 step = min_t(u64, end - offset, ZERO_STEP);
 	int err;
 
 	err = buddy_pool_try_enter_range(pool);
@@ -502,13 +524,14 @@ static s64 zero_some(struct buddy_pool *pool, u64 offset, u64 end)
  *
  * Skips what is known to be zero. If a fatal signal comes to @task, or the device goes
  * away, what was done until then is remembered, so that the next one who gets
- * that memory goes on from there.
+ * that memory goes on from there. After a reset it begins again.
  *
  * Return: 0, -EINTR or -ENODEV.
  */
 int buddy_pool_zero_new(struct buddy_pool *pool, u64 offset, u64 length, bool stays_clean,
 			struct task_struct *task)
 {
+	unsigned int nr_lost = READ_ONCE(pool->nr_lost);
 	u64 end = offset + length;
 	u64 at = offset, stop = end;
 	s64 step = 0;
@@ -517,10 +540,14 @@ int buddy_pool_zero_new(struct buddy_pool *pool, u64 offset, u64 length, bool st
 		step = fatal_signal_pending(task) ? -EINTR : zero_some(pool, at, stop);
 		at += max_t(s64, step, 0);
 		stop = end;
+		if (READ_ONCE(pool->nr_lost) != nr_lost) {
+			nr_lost = READ_ONCE(pool->nr_lost);
+			at = offset;
+		}
 	}
 	if (step < 0)
-		set_clean(pool, offset, at);
-	else if (!stays_clean && !READ_ONCE(pool->all_dirty))
+		set_clean(pool, offset, at, nr_lost);
+	else if (!stays_clean)
 		set_dirty(pool, offset, end);
 	return min_t(s64, step, 0);
 }
@@ -540,10 +567,12 @@ static bool is_impatient(unsigned long until)
  * @until: in jiffies, how long a process that exits may take
  *
  * What is not done, because a process has to die, is left to the next one who gets
- * that memory. If the device goes away, there will be none.
+ * that memory, and so is all of it after a reset. If the device goes away, there will
+ * be none.
  */
 void buddy_pool_zero_old(struct buddy_pool *pool, u64 offset, u64 length, unsigned long until)
 {
+	unsigned int nr_lost = READ_ONCE(pool->nr_lost);
 	u64 end = offset + length;
 	u64 at = offset;
 	s64 step = 0;
@@ -552,9 +581,25 @@ void buddy_pool_zero_old(struct buddy_pool *pool, u64 offset, u64 length, unsign
 		step = zero_some(pool, at, end);
 		at += max_t(s64, step, 0);
 	}
-	set_clean(pool, offset, at);
+	set_clean(pool, offset, at, nr_lost);
 	if (at < end)
 		set_dirty(pool, at, end);
+}
+
+static int zero_part(struct buddy_pool *pool, u64 offset, u64 length, struct task_struct *task)
+{
+	u64 address = pool->shards.layout.base + offset;
+	unsigned int nr_lost = READ_ONCE(pool->nr_lost);
+	int err;
+
+	err = buddy_pool_reserve(pool, address, length);
+	if (err)
+		return err == -EBUSY ? 0 : err;
+	err = buddy_pool_zero_new(pool, offset, length, true, task);
+	if (!err)
+		set_clean(pool, offset, offset + length, nr_lost);
+	buddy_pool_unreserve(pool, address, length);
+	return err;
 }
 
 /**
@@ -562,22 +607,23 @@ void buddy_pool_zero_old(struct buddy_pool *pool, u64 offset, u64 length, unsign
  * @pool: the pool
  * @task: the process that asked for the pool
  *
- * If kernel users have parts of it already, all is left to those who get it next.
+ * Kernel users may have parts of it already, which are left to those who get them
+ * next. To let others have what they ask for meanwhile, no more than 1 MiB, or a min
+ * block, is away at a time.
  *
  * Return: 0, -ENOMEM, -EINTR or -ENODEV.
  */
 int buddy_pool_zero_all(struct buddy_pool *pool, struct task_struct *task)
 {
 	const struct buddy_layout *layout = &pool->shards.layout;
-	int err;
+	u64 part = max_t(u64, ZERO_STEP, 1ULL << layout->shift);
+	u64 offset, length;
+	int err = 0;
 
-	err = buddy_pool_reserve(pool, layout->base, layout->size);
-	if (err)
-		return err == -EBUSY ? 0 : err;
-	err = buddy_pool_zero_new(pool, 0, layout->size, true, task);
-	if (!err)
-		set_clean(pool, 0, layout->size);
-	buddy_pool_unreserve(pool, layout->base, layout->size);
+	for (offset = 0; !err && offset < layout->size; offset += length) {
+		length = min(part, layout->size - offset);
+		err = zero_part(pool, offset, length, task);
+	}
 	return err;
 }
 
@@ -676,10 +722,29 @@ void buddy_pool_pause(struct buddy_pool *pool)
  */
 void buddy_pool_resume(struct buddy_pool *pool)
 {
-	/* As if others had written: what was zeroed in advance need not be zero. */
-	set_dirty(pool, 0, pool->shards.layout.size);
+	lose_contents(pool);
 	scoped_guard(rwsem_write, &pool->range_lock)
 		pool->paused = false;
+}
+
+/**
+ * buddy_pool_set_asleep() - take it that the memory of all pools is lost
+ * @sleeps: the machine is about to sleep, or is awake again
+ *
+ * To be called before programs are frozen, and after they run again: what is zeroed
+ * between these is not taken for zero later on.
+ *
+ * Context: Process context. Takes a mutex.
+ */
+void buddy_pool_set_asleep(bool sleeps)
+{
+	struct buddy_pool *pool;
+
+	guard(mutex)(&pool_list_lock);
+	/* Whoever takes a pool's dirty_lock after us sees it. */
+	WRITE_ONCE(asleep, sleeps);
+	list_for_each_entry(pool, &pool_list, link)
+		lose_contents(pool);
 }
 
 /**
@@ -897,8 +962,7 @@ struct buddy_pool *buddy_pool_create_for(struct device *dev, const struct buddy_
 	err = init_shards(pool);
 	if (err)
 		goto free_shards;
-	buddy_dirty_add(&pool->dirty, 0, pool->shards.layout.size);
-	pool->all_dirty = true;
+	lose_contents(pool);
 	err = register_pool(pool);
 	if (err)
 		goto free_metadata;

@@ -87,6 +87,16 @@ sleep 1
 touch /run/load.go
 check "J10 for users it did not happen: their accesses waited" load_ends
 
+check "unloads" unload
+check "loads" load zero=free
+check "bound" bind
+export BUDDY_POOL_RESET="$SYS"/reset BUDDY_POOL_NODE=$NODE
+run_ktap "J10 reset while memory is zeroed" reset_test
+unset BUDDY_POOL_NODE
+check "unloads" unload
+check "loads" load
+check "bound" bind
+
 # The memory bit of the command register, as setpci does it
 decode() {
 	# shellcheck disable=SC2059 # it makes the byte

@@ -140,6 +140,18 @@ check "K09 all had their memory throughout" sh -c "cat /run/load.out; grep -q '4
 check "F23 no block was lost" buddyctl -p range alloc 64M --hold 0
 
 check "unloads" unload
+
+# Freeing zeroes what is free, and nothing else has to: but for what it held in sleep.
+zeroed() {
+	buddyctl -p pool0 alloc 16M --hold 0 >/dev/null || return 1
+	buddyctl -p pool0 stats | awk '$1 == "zeroed" { print $2 }'
+}
+check "loads" load base=0x30000000 size=16M zero=free
+check "K01 zeroed at load, and by a free" [ "$(zeroed)" = 32M ]
+check "K01 sleeps as far as freezer" sleep_to freezer
+check "K01 after that, for a request, too" [ "$(zeroed)" = 64M ]
+check "K01 once" [ "$(zeroed)" = 80M ]
+check "unloads" unload
 # Going to sleep makes consoles.
 snapshot
 done_testing
