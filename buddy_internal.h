@@ -6,14 +6,16 @@
  * files through the node, and by kernel clients. The range is claimed before
  * the pool exists, and released with it, or before if the device goes away.
  *
- * Lock order: a device's own lock, then the rwsem of buddy_pool.notifiers, which is
- * read-held while a client is called, then pool_list_lock. In a page fault, mmap_lock,
- * then buddy_pool.range_lock; in mmap(), mmap_lock, then buddy_file.lock. Inside
- * all of these, buddy_shards.span_lock, then buddy_shard.lock of as many shards as
- * need be, raw spinlocks taken with interrupts disabled. While buddy_node.files_lock is
- * held mappings are zapped, or pool_list_lock is taken; it is taken in no other lock
- * but a device's, and the misc devices' in open. buddy_node.quota_lock, a spinlock,
- * nests in nothing.
+ * Lock order: pool_item.lock of configfs, then request.lock of buddy_pci.c, then a
+ * device's own lock, then buddy_pool.range_lock while a notifier is registered, then the
+ * rwsem of buddy_pool.notifiers, which is read-held while a client is called, then
+ * pool_list_lock. In a page fault, mmap_lock, then buddy_pool.range_lock; in mmap(),
+ * mmap_lock, then buddy_file.lock. Inside all of these, buddy_shards.span_lock, then
+ * buddy_shard.lock of as many shards as need be; or, by itself, buddy_pool.dirty_lock:
+ * raw spinlocks taken with interrupts disabled. While buddy_node.files_lock is held
+ * mappings are zapped, or pool_list_lock is taken; it is taken in no other locks but a
+ * device's and those before that, and the misc devices' in open. buddy_node.quota_lock,
+ * a spinlock, nests in nothing.
  */
 #ifndef BUDDY_INTERNAL_H
 #define BUDDY_INTERNAL_H

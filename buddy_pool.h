@@ -334,8 +334,9 @@ void buddy_pool_put(struct buddy_pool *pool);
  * @pool: the pool, with a reference of the caller's that outlives the notifier
  * @notifier: called once, with BUDDY_POOL_GOING and the pool
  *
- * When it is called, no new requests are granted any more, and the range is
- * still there; when it returns, the range may not be. So it makes sure that
+ * When it is called, every request that is made from then on is refused, though one
+ * that another CPU is in the midst of may still be granted; and the range is still
+ * there. When it returns, the range may not be. So it makes sure that
  * nothing uses its blocks any more. It may free them, and call all functions
  * but register, unregister and destroy; it should leave the reference to where
  * it unregisters.
@@ -451,8 +452,8 @@ int devm_buddy_pool_free(struct device *dev, struct buddy_pool *pool, u64 addres
  * @pool: the pool
  * @usage: filled; all 0 if @pool is none
  *
- * Context: Any context but NMI. Takes and releases a spinlock with interrupts
- *	disabled.
+ * Context: Any context but NMI. Takes and releases the spinlocks of all shards at
+ *	once, with interrupts disabled, while it adds up their counters.
  */
 void buddy_pool_usage(struct buddy_pool *pool, struct buddy_pool_usage *usage);
 

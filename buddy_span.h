@@ -18,7 +18,8 @@
  * shard, and by whoever makes or ends a span, and serialises all of them. While it
  * is held no span comes or goes. Whoever needs one shard takes its lock alone. No
  * other lock is taken inside, and none is held for longer than it takes to look at
- * both ends of each shard, and to make one bounded attempt to allocate in each.
+ * both ends of each shard, to make one bounded attempt to allocate in each, or, for
+ * buddy_span_usage(), to add up the counters of each.
  */
 #ifndef BUDDY_SPAN_H
 #define BUDDY_SPAN_H
