@@ -14,6 +14,8 @@
 #   # vm-qmp: FILE                  host program in tests/vm, see scripts/vm --help
 #   # vm-expect-log: ERE            a kernel log line that must come and is no error
 #   # vm-allow-log: ERE             one that may come and is no error
+#   # vm-known-report: ERE          a report of lockdep that matches is the kernel's own,
+#                                   if none of our functions takes part
 # then sources this file, plans, checks:
 #   . /t/lib.sh
 #   plan 2
