@@ -92,12 +92,14 @@ static unsigned int missing(void)
 	return i;
 }
 
-/* For its time, and if that was too short for all that can happen, up to ten times as long */
+/* For its time, and if that was too short for all that can happen, up to ten times that */
 static bool going_on(void)
 {
 	double t = now();
 
-	return !atomic_load(&race.failures) && (t < race.end || (t < race.last && missing() < NR_MET));
+	if (atomic_load(&race.failures))
+		return false;
+	return t < race.end || (t < race.last && missing() < NR_MET);
 }
 
 /* Remembers the first thing that went wrong. */
