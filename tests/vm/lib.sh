@@ -8,6 +8,7 @@
 #   # vm-append: KERNEL COMMAND LINE
 #   # vm-modules: NAME...           modules of the kernel itself, loaded before
 #   # vm-mem: 1G    # vm-smp: 2     # vm-timeout: 150 (seconds)
+#   # vm-threads: one              QEMU emulates the CPUs in turn, not at once
 #   # vm-suite: NAME               functional, if not said
 #   # vm-config: OPTION...          only on kernels with CONFIG_OPTION=y; !OPTION: without
 #   # vm-control: yes               the guest may control QEMU, see qmp_start
@@ -212,7 +213,7 @@ value() {
 	sed -n "s/.*\b$1=\([0-9]*\).*/\1/p;t" /proc/cmdline | grep . || echo "$2"
 }
 
-# The card of the machine that hotplug, suspend and rivals share: ivshmem, alone
+# The card of the machine that hotplug and rivals share: ivshmem, alone
 # behind the root port rp0. QEMU wants memory that no card had before.
 CARD=$(cat /run/card 2>/dev/null || echo 0)
 CARD_DEVICE=0000:01:00.0
@@ -278,6 +279,7 @@ gone_finds_out() {
 
 # hold_mapped NODE: somebody has a block mapped, and its file closed; until let_go
 hold_mapped() {
+	rm -f /run/mapped
 	map_block "$1" >/run/mapped &
 	HOLDER=$!
 	within 100 grep -q mapped /run/mapped
@@ -328,6 +330,26 @@ load() {
 
 unload() {
 	rmmod buddy_pool
+}
+
+is_loading() {
+	grep -q '^buddy_pool .* Loading' /proc/modules
+}
+
+# start_loading PARAMETER...: the same in the background, where it takes long
+start_loading() {
+	insmod /m/buddy-pool.ko "$@" 2>/tmp/insmod &
+	LOADER=$!
+	within 50 is_loading
+}
+
+# kill_loading: succeeds if the module is gone in a second.
+kill_loading() {
+	kill -9 "$LOADER"
+	within 10 sh -c "! grep -q '^buddy_pool ' /proc/modules"
+	_late=$?
+	wait "$LOADER" 2>/dev/null
+	return $_late
 }
 
 # Out-of-tree modules, last loaded first.

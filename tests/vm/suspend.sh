@@ -3,16 +3,14 @@
 # of the test catalogue stands before each description. More aborted ones:
 # scripts/vm --append suspend_aborts=100 suspend
 #
-# This comes last on its machine, as it does by its name: once it slept, QEMU forgets
-# what is plugged and unplugged.
-#
 # vm-device: -object memory-backend-ram,size=64M,share=on,id=shm0
 # vm-device: -device pcie-root-port,id=rp0,chassis=1,slot=1,addr=4.0
 # vm-device: -device ivshmem-plain,memdev=shm0,bus=rp0,id=card0
 # vm-append: memmap=64M$0x30000000
-# vm-mem: 1G,slots=2,maxmem=4G
-# vm-modules: pci-stub vfio-pci
-# vm-control: yes
+# Each time that tasks are frozen or thawed the kernel patches its own code. Where CPUs are
+# emulated at once, one can still have the breakpoint that stood there meanwhile, which
+# is an oops then, or a reset.
+# vm-threads: one
 # vm-config: PM_SLEEP_DEBUG
 # vm-timeout: 300
 . /t/lib.sh
