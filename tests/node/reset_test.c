@@ -35,16 +35,18 @@ static pid_t start_zeroing(int fd, __u64 length, const struct buddy_pool_alloc *
 	return pid;
 }
 
-/* Returns whether the child has not ended without it. */
+/* As soon as zeroing has begun; by then it may have ended. Did the child succeed? */
 static bool reset_in_the_middle(int fd, __u64 before, pid_t child)
 {
+	pid_t ended = 0;
 	int status;
 
-	while (get_stats(fd).zeroed == before)
-		if (waitpid(child, &status, WNOHANG))
-			return false;
+	while (get_stats(fd).zeroed == before && !ended)
+		ended = waitpid(child, &status, WNOHANG);
 	reset_device();
-	return waitpid(child, &status, 0) == child && WIFEXITED(status) && !WEXITSTATUS(status);
+	if (!ended)
+		ended = waitpid(child, &status, 0);
+	return ended == child && WIFEXITED(status) && !WEXITSTATUS(status);
 }
 
 TEST_F_TIMEOUT(node, J10_what_was_zeroed_before_a_reset_is_zeroed_again, 120)
