@@ -9,10 +9,15 @@ help: ## print this list
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo 'Variables: KDIR=<kernel build directory> W=1 C=2 ARCH= CROSS_COMPILE= LLVM=1'
 
-modules: ## build the module for the kernel in KDIR (default: the running one)
+# Says what would have worked, where there is nothing to build with.
+have-kdir:
+	@[ -e "$(KDIR)/Makefile" ] || { echo "no kernel headers in $(KDIR): install the package" \
+		"(linux-headers-$$(uname -r) on Debian), or name another directory with KDIR=" >&2; exit 1; }
+
+modules: have-kdir ## build the module for the kernel in KDIR (default: the running one)
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
 
-modules_install: ## install the module for the kernel in KDIR (as root)
+modules_install: have-kdir ## install the module for the kernel in KDIR (as root)
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
 
 tools: ## build buddyctl and its library
@@ -72,5 +77,5 @@ clean: ## remove what was built here; the cache stays
 	if [ -e tools/Makefile ]; then $(MAKE) -C tools clean; fi
 	if [ -e tests/host/Makefile ]; then $(MAKE) -C tests/host clean; fi
 
-.PHONY: help modules modules_install tools host-test kunit vmtest seeded rows demo bench check fuzz \
+.PHONY: help have-kdir modules modules_install tools host-test kunit vmtest seeded rows demo bench check fuzz \
 	coverage gate test test-all clean
