@@ -49,7 +49,7 @@ cycle() {
 
 # Bytes that our module has from vmalloc(), without what it only maps
 metadata() {
-	awk '/\[buddy_pool\]/ && / vmalloc/ { sum += $2 } END { print sum + 0 }' /proc/vmallocinfo
+	vmalloc_areas '/\[buddy_pool\]/ && / vmalloc/' | awk '{ sum += $2 } END { print sum + 0 }'
 }
 
 between() {

@@ -357,6 +357,19 @@ lsmod_ours() {
 	awk '/\(.*O.*\)$/ { print $1 }' /proc/modules
 }
 
+# vmalloc_areas AWK_PATTERN: those lines of vmallocinfo. The file is read a page at a time
+# and goes on by number of line: an area in front that goes meanwhile makes it leave out
+# another one. So this reads until it gets the same twice.
+vmalloc_areas() {
+	_areas=none
+	for _read in 1 2 3 4 5 6 7 8 9; do
+		_before=$_areas
+		_areas=$(awk "$1" /proc/vmallocinfo)
+		[ "$_areas" != "$_before" ] || break
+	done
+	echo "$_areas"
+}
+
 # What a test must leave as it found it. A test that changes the machine on
 # purpose (hot-unplug) calls snapshot again when nothing of ours is loaded; it fails if
 # something is, since that would never be missed. In
@@ -366,7 +379,7 @@ machine_state() {
 	cat /proc/iomem /proc/devices /proc/misc /sys/kernel/debug/dma_buf/bufinfo 2>&1
 	find /dev ! -path '/dev/shm/*' | sort
 	printf '%s\n' /sys/class/* /sys/class/misc/* /sys/kernel/debug/* /sys/kernel/slab/*
-	awk '/\[buddy/ || / phys=/ || $3 ~ /^0x/' /proc/vmallocinfo
+	vmalloc_areas '/\[buddy/ || / phys=/ || $3 ~ /^0x/'
 }
 
 snapshot() {

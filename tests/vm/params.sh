@@ -18,9 +18,9 @@ AHCI=0000:00:1f.2
 # What a failed load could disturb; guest-vm compares more at the end.
 state() {
 	printf '%s\n' /dev/* /sys/class/misc/* /sys/bus/pci/drivers/* /sys/kernel/slab/*
-	awk 'FILENAME != "/proc/vmallocinfo" || /\[buddy/' /proc/iomem /proc/ioports /proc/misc \
-		/proc/devices /proc/modules /sys/bus/pci/devices/*/enable \
-		/sys/kernel/debug/x86/pat_memtype_list /proc/vmallocinfo
+	cat /proc/iomem /proc/ioports /proc/misc /proc/devices /proc/modules \
+		/sys/bus/pci/devices/*/enable /sys/kernel/debug/x86/pat_memtype_list
+	vmalloc_areas '/\[buddy/'
 }
 
 # refused ERRNO LOG_ERE PARAMETER...
