@@ -96,15 +96,23 @@ else
 	skip "K02 suspends and wakes up: this kernel has no clock to wake it"
 fi
 
-# The clock's alarm goes off after the last look at what could wake the machine.
+# The clock's alarm goes off after the last look at what could wake the machine. On a busy
+# host the emulated clock loses an alarm now and then: then it is set again.
+alarm_after_last_look() {
+	_count=$(cat /sys/power/wakeup_count)
+	echo "$_count" >/sys/power/wakeup_count || return 1
+	for _alarm in 1 2 3 4 5 6 7 8 9 10; do
+		echo 0 >$RTC
+		echo +1 >$RTC
+		! within 30 sh -c "[ \$(cat /sys/power/wakeup_count) != $_count ]" || return 0
+	done
+	return 1
+}
+
 aborted() {
 	_aborts=0
 	for _i in $(seq "$1"); do
-		_count=$(cat /sys/power/wakeup_count)
-		echo "$_count" >/sys/power/wakeup_count || return 1
-		echo 0 >$RTC
-		echo +1 >$RTC
-		within 30 sh -c "[ \$(cat /sys/power/wakeup_count) != $_count ]"
+		alarm_after_last_look || return 1
 		echo mem >/sys/power/state 2>/dev/null || _aborts=$((_aborts + 1))
 	done
 	echo "$_aborts of $1"
