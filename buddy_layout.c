@@ -6,7 +6,6 @@
  */
 #include <linux/bitops.h>
 #include <linux/log2.h>
-#include <linux/math.h>
 #include <linux/minmax.h>
 
 #include "buddy_layout.h"
@@ -20,20 +19,18 @@ static unsigned int largest_order(u64 first, u64 nr)
 {
 	unsigned int order = buddy_core_max_order(nr);
 
-	while (round_up(first, 1ULL << order) + (1ULL << order) > first + nr)
+	while (buddy_layout_align(first, order) > first + nr - (1ULL << order))
 		order--;
 	return order;
 }
 
 void buddy_layout_complete(struct buddy_layout *layout)
 {
-	u64 first = layout->base >> layout->shift;
-	u64 nr = layout->size >> layout->shift;
+	u64 below = BIT_ULL(63) - (1ULL << layout->shift);
 
-	layout->max_order = buddy_core_max_order(nr);
-	first &= (1ULL << layout->max_order) - 1;
-	layout->natural_order = largest_order(first, nr);
-	layout->origin = layout->base - (first << layout->shift);
+	layout->origin = layout->base & ~below;
+	layout->natural_order = largest_order(buddy_layout_index(layout, layout->base),
+					      layout->size >> layout->shift);
 }
 
 static unsigned int natural_order(const struct buddy_layout *layout, u64 nr)
@@ -73,8 +70,7 @@ static enum buddy_pool_reason set_alignment(const struct buddy_layout *layout,
 	if (!is_power_of_2(align) || remainder & (align - 1))
 		return BUDDY_POOL_REASON_ALIGN;
 	core->align_order = max_t(unsigned int, ilog2(align), layout->shift) - layout->shift;
-	return core->align_order > layout->max_order ? BUDDY_POOL_REASON_ALIGN :
-						     BUDDY_POOL_REASON_NONE;
+	return BUDDY_POOL_REASON_NONE;
 }
 
 /* The window [start, end) in indexes; whole blocks only */
@@ -96,7 +92,7 @@ static enum buddy_pool_reason set_window(const struct buddy_layout *layout,
 		return BUDDY_POOL_REASON_WINDOW;
 	if (core->nr > core->end - core->start)
 		return BUDDY_POOL_REASON_OVERSIZE;
-	aligned = round_up(core->start, 1ULL << core->align_order);
+	aligned = buddy_layout_align(core->start, core->align_order);
 	return aligned > core->end - core->nr ? BUDDY_POOL_REASON_ALIGN : BUDDY_POOL_REASON_NONE;
 }
 

@@ -3,14 +3,15 @@
  * Where a pool lies, and what a request in bytes asks of the core.
  *
  * Here addresses and bytes turn into the indexes and orders of the core. Index 0
- * lies at the address @origin, which is the base rounded down to the largest block
- * that the pool can hold, so that an index is as aligned as its address. If the
- * base is no multiple of the min block, that remainder is part of every address
- * and of @origin; alignments above it can't be met then, and are refused.
+ * lies at the address @origin, which is 0 or, so that no index goes beyond 64 bits,
+ * 2^63: an index is as aligned as its address, whatever the order. If the base is no
+ * multiple of the min block, that remainder is part of every address and of @origin;
+ * alignments above it can't be met then, and are refused.
  */
 #ifndef BUDDY_LAYOUT_H
 #define BUDDY_LAYOUT_H
 
+#include <linux/limits.h>
 #include <linux/types.h>
 
 #include "buddy_core.h"
@@ -19,7 +20,6 @@
 /**
  * struct buddy_layout - constants of a pool
  * @shift: log2 of the min block
- * @max_order: of the largest block it could hold if its base were aligned
  * @natural_order: of the largest block it holds
  * @origin: address of index 0
  * @base: first address
@@ -29,7 +29,6 @@
  */
 struct buddy_layout {
 	unsigned int shift;
-	unsigned int max_order;
 	unsigned int natural_order;
 	u64 origin;
 	u64 base;
@@ -51,6 +50,14 @@ static inline u64 buddy_layout_index(const struct buddy_layout *layout, u64 addr
 static inline bool buddy_layout_contains(const struct buddy_layout *layout, u64 address)
 {
 	return address >= layout->base && address - layout->base < layout->size;
+}
+
+/* The first index from @index on that is a multiple of 2^@order, or U64_MAX */
+static inline u64 buddy_layout_align(u64 index, unsigned int order)
+{
+	u64 mask = (1ULL << order) - 1;
+
+	return index > U64_MAX - mask ? U64_MAX : (index + mask) & ~mask;
 }
 
 /* Fills in what follows from base, size and shift */

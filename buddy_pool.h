@@ -130,8 +130,9 @@ struct buddy_pool_config {
 /**
  * struct buddy_pool_request - what buddy_pool_alloc() shall find
  * @size: bytes; rounded up to a multiple of the min block
- * @align: the address shall be a multiple of this power of two; 0 for the size
- *	rounded up to a power of two, as far as the pool has such blocks
+ * @align: the address shall be a multiple of this power of two, which may be more
+ *	than the pool is long; 0 for the size rounded up to a power of two, as far
+ *	as the pool has such blocks
  * @start: first address that may be used, or 0; with BUDDY_POOL_ALLOC_FIXED,
  *	the address wanted
  * @end: one past the last address that may be used, or 0

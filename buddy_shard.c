@@ -152,12 +152,12 @@ static bool clip(const struct buddy_shard *shard, const struct buddy_core_reques
 {
 	u64 start = max(wanted->start, buddy_shard_first(shard));
 	u64 end = min(wanted->end, buddy_shard_end(shard));
-	u64 aligned = round_up(start, 1ULL << wanted->align_order);
+	u64 aligned = buddy_layout_align(start, wanted->align_order);
 
 	if (aligned >= end || end - aligned < wanted->nr)
 		return false;
 	*part = *wanted;
-	/* Aligned to more than its length, it has one place for it. */
+	/* Of a power of two that is more than its length, it has one multiple at most. */
 	if (wanted->align_order > shard->max_order) {
 		start = aligned;
 		end = aligned + wanted->nr;
@@ -192,25 +192,28 @@ int buddy_shard_take(struct buddy_shard *shard, const struct buddy_pool_request 
 }
 
 /* Why there is no space, and if asked for, what there is */
-static void explain_no_space(struct buddy_shard *shard, const struct buddy_core_request *core,
-			     u32 flags, struct buddy_pool_result *result)
+static void explain_no_space(struct buddy_shard *shard, const struct buddy_pool_request *request,
+			     const struct buddy_core_request *wanted,
+			     struct buddy_pool_result *result)
 {
-	struct buddy_core *all = flushed(shard);
-
-	if (flags & BUDDY_POOL_ALLOC_FIXED)
+	if (request->flags & BUDDY_POOL_ALLOC_FIXED)
 		result->reason = BUDDY_POOL_REASON_IN_USE;
-	else if (all->nr_free < core->nr)
+	else if (flushed(shard)->nr_free < wanted->nr)
 		result->reason = BUDDY_POOL_REASON_EXHAUSTED;
 	else
 		result->reason = BUDDY_POOL_REASON_FRAGMENTED;
 	result->largest = 0;
-	if (flags & BUDDY_POOL_WANT_LARGEST)
-		result->largest = buddy_core_largest(all, core->start, core->end, NULL) <<
+	if (request->flags & BUDDY_POOL_WANT_LARGEST)
+		result->largest = buddy_shard_largest(shard, wanted->start, wanted->end) <<
 				  shard->shift;
 }
 
-/* One attempt of bounded length under the lock; -EAGAIN asks for another */
+/*
+ * One attempt of bounded length under the lock; -EAGAIN asks for another. @core: what
+ * was clipped of @wanted
+ */
 static int try_alloc(struct buddy_shard *shard, const struct buddy_pool_request *request,
+		     const struct buddy_core_request *wanted,
 		     const struct buddy_core_request *core, u64 *cursor, u64 *index,
 		     struct buddy_pool_result *result)
 {
@@ -223,7 +226,7 @@ static int try_alloc(struct buddy_shard *shard, const struct buddy_pool_request 
 	if (!err) {
 		count_any_granted(shard, request->size, core->nr);
 	} else if (err == -ENOSPC || !(request->flags & BUDDY_POOL_MAY_SLEEP)) {
-		explain_no_space(shard, core, request->flags, result);
+		explain_no_space(shard, request, wanted, result);
 		err = -ENOSPC;
 	}
 	return err;
@@ -271,7 +274,7 @@ int buddy_shard_search(struct buddy_shard *shard, const struct buddy_pool_reques
 	if (!clip(shard, wanted, &core))
 		return -ENOSPC;
 	for (;;) {
-		err = try_alloc(shard, request, &core, &cursor, &index, result);
+		err = try_alloc(shard, request, wanted, &core, &cursor, &index, result);
 		if (err != -EAGAIN)
 			break;
 		cond_resched();

@@ -147,7 +147,7 @@ static inline void buddy_shards_raise_peak(struct buddy_shards *shards, u64 take
 /* The shard of the block with this index in the pool, as a position in @shard */
 static inline unsigned int buddy_shards_at(const struct buddy_shards *shards, u64 index)
 {
-	return (index >> shards->order) - shards->skipped;
+	return shards->nr == 1 ? 0 : (index >> shards->order) - shards->skipped;
 }
 
 static inline struct buddy_shard *buddy_shards_of(const struct buddy_shards *shards, u64 address)

@@ -104,15 +104,14 @@ static unsigned int run_at_end(const struct buddy_shards *shards, unsigned int i
 /* Where @wanted fits into the run; does it? */
 static bool fits(const struct buddy_core_request *wanted, const struct run *run, u64 *index)
 {
-	u64 align = 1ULL << wanted->align_order;
-	u64 start = round_up(max(run->start, wanted->start), align);
+	u64 start = buddy_layout_align(max(run->start, wanted->start), wanted->align_order);
 	u64 end = min(run->end, wanted->end);
 
 	if (start >= end || end - start < wanted->nr)
 		return false;
 	*index = start;
 	if (wanted->flags & BUDDY_CORE_TOP_DOWN)
-		*index = round_down(end - wanted->nr, align);
+		*index = round_down(end - wanted->nr, 1ULL << wanted->align_order);
 	return true;
 }
 
@@ -642,7 +641,7 @@ static void find_homes(struct buddy_shards *shards, unsigned int wanted)
 	for (cpu = 0; cpu < BUDDY_MAX_SHARDS; cpu++) {
 		u64 index = first + cpu % wanted * share + share / 2;
 
-		shards->home[cpu] = (index >> shards->order) - shards->skipped;
+		shards->home[cpu] = buddy_shards_at(shards, index);
 	}
 }
 
@@ -658,15 +657,15 @@ int buddy_span_divide(struct buddy_shards *shards, unsigned int wanted)
 	end = first + (layout->size >> layout->shift);
 	shards->order = wanted > 1 ? fls64(div_u64(end - first - 1, wanted)) : 63;
 	shards->skipped = first >> shards->order;
-	shards->nr = ((end - 1) >> shards->order) - shards->skipped + 1;
+	shards->nr = wanted > 1 ? ((end - 1) >> shards->order) - shards->skipped + 1 : 1;
 	shards->shard = kvcalloc(shards->nr, sizeof(*shards->shard), GFP_KERNEL);
 	if (!shards->shard)
 		return -ENOMEM;
 	for (i = 0; i < shards->nr; i++) {
-		u64 start = (shards->skipped + i) << shards->order;
-		u64 stop = min(end, start + (1ULL << shards->order));
+		u64 next = shards->skipped + i + 1;
+		u64 start = max((next - 1) << shards->order, first);
+		u64 stop = i < shards->nr - 1 ? next << shards->order : end;
 
-		start = max(start, first);
 		shards->shard[i].base = buddy_layout_address(layout, start);
 		shards->shard[i].size = (stop - start) << layout->shift;
 	}

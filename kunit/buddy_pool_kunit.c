@@ -333,6 +333,62 @@ static void alloc_refuses_alignment_that_cannot_be_met(struct kunit *test)
 		       .end = 4 * SZ_4K);
 }
 
+/* The address decides, not how long the pool is, or how far from its base. */
+static void alloc_grants_alignment_beyond_the_pool_where_the_address_has_it(struct kunit *test)
+{
+	create(test, .base = SZ_1M - SZ_8K, .size = SZ_16K, .min_block = SZ_4K);
+	expect_at(test, SZ_1M, .size = SZ_4K, .align = SZ_64K);
+	/* What is left over counts, though it is not aligned so. */
+	expect_refusal(test, FRAGMENTED, .size = SZ_4K, .align = SZ_1M,
+		       .flags = BUDDY_POOL_WANT_LARGEST);
+	KUNIT_EXPECT_EQ(test, fixture(test)->result.largest, SZ_8K);
+	KUNIT_EXPECT_EQ(test, release(test, SZ_1M), 0);
+	expect_at(test, SZ_1M, .size = SZ_8K, .align = SZ_1M,
+		  .flags = BUDDY_POOL_ALLOC_TOP_DOWN);
+	KUNIT_EXPECT_EQ(test, release(test, SZ_1M), 0);
+	expect_at(test, SZ_1M, .size = SZ_4K, .align = SZ_1M, .start = SZ_1M,
+		  .flags = BUDDY_POOL_ALLOC_FIXED);
+}
+
+static void alloc_refuses_alignment_that_no_address_has(struct kunit *test)
+{
+	create(test, .base = SZ_1M - SZ_8K, .size = SZ_16K, .min_block = SZ_4K);
+	expect_refusal(test, ALIGN, .size = SZ_4K, .align = SZ_2M);
+	expect_refusal(test, ALIGN, .size = SZ_4K, .align = SZ_1M, .end = SZ_1M);
+	expect_refusal(test, ALIGN, .size = SZ_4K, .align = SZ_1M, .start = SZ_1M + 1);
+	/* It has 8 KiB from there on. */
+	expect_refusal(test, ALIGN, .size = 3 * SZ_4K, .align = SZ_1M);
+	expect_refusal(test, ALIGN, .size = SZ_4K, .align = SZ_2M, .start = SZ_1M,
+		       .flags = BUDDY_POOL_ALLOC_FIXED);
+}
+
+/* N12: 2^63 is in a pool of single bytes, and nothing is rounded up to beyond 2^64. */
+static void alloc_aligns_on_both_sides_of_2_63(struct kunit *test)
+{
+	const u64 half = BIT_ULL(63);
+
+	create(test, .base = half - 8, .size = 16, .min_block = 1);
+	expect_at(test, half, .size = 2, .align = half);
+	expect_refusal(test, FRAGMENTED, .size = 1, .align = BIT_ULL(62));
+	expect_refusal(test, ALIGN, .size = 1, .align = half, .start = half + 1);
+	expect_refusal(test, ALIGN, .size = 9, .align = BIT_ULL(4));
+	expect_at(test, half + 4, .size = 4, .align = 4);
+	expect_at(test, half - 8, .size = 7, .align = 8);
+	expect_at(test, half + 2, .size = 2, .flags = BUDDY_POOL_ALLOC_TOP_DOWN);
+	KUNIT_EXPECT_EQ(test, free_everything(test), 4);
+	expect_whole(test);
+}
+
+static void alloc_aligns_single_bytes_up_to_2_64(struct kunit *test)
+{
+	create(test, .base = -16ULL, .size = 16, .min_block = 1);
+	expect_at(test, -16ULL, .size = 4, .align = 16);
+	expect_refusal(test, ALIGN, .size = 1, .align = 32);
+	expect_refusal(test, ALIGN, .size = 1, .align = BIT_ULL(63));
+	expect_at(test, -12ULL, .size = 4, .align = 4, .flags = BUDDY_POOL_ALLOC_TOP_DOWN);
+	expect_at(test, -8ULL, .size = 3, .start = -11ULL, .align = 8);
+}
+
 static void alloc_takes_alignment_below_min_block_as_that(struct kunit *test)
 {
 	create(test, .size = SZ_16K, .min_block = SZ_4K);
@@ -1056,6 +1112,10 @@ static struct kunit_case pool_cases[] = {
 	KUNIT_CASE(alloc_aligns_naturally_by_default),
 	KUNIT_CASE(alloc_aligns_as_far_as_the_pool_has_blocks),
 	KUNIT_CASE(alloc_refuses_alignment_that_cannot_be_met),
+	KUNIT_CASE(alloc_grants_alignment_beyond_the_pool_where_the_address_has_it),
+	KUNIT_CASE(alloc_refuses_alignment_that_no_address_has),
+	KUNIT_CASE(alloc_aligns_on_both_sides_of_2_63),
+	KUNIT_CASE(alloc_aligns_single_bytes_up_to_2_64),
 	KUNIT_CASE(alloc_takes_alignment_below_min_block_as_that),
 	KUNIT_CASE(alloc_knows_what_an_odd_base_permits),
 	KUNIT_CASE(alloc_refuses_bad_windows),

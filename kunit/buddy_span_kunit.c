@@ -269,11 +269,24 @@ static void alignment_beyond_shard(struct kunit *test)
 	create(test, .base = SHARD - PAGE, .size = 4 * SHARD, .min_block = PAGE, .shards = 4);
 	expect_at(test, 2 * SHARD, .size = PAGE, .align = 2 * SHARD, .start = SHARD);
 	expect_at(test, 4 * SHARD, .size = PAGE, .align = 4 * SHARD);
-	expect_refusal(test, FRAGMENTED, .size = PAGE, .align = 2 * SHARD);
+	expect_refusal(test, FRAGMENTED, .size = PAGE, .align = 2 * SHARD,
+		       .flags = BUDDY_POOL_WANT_LARGEST);
+	KUNIT_EXPECT_EQ(test, fixture(test)->result.largest, 2 * SHARD - PAGE);
 	expect_refusal(test, ALIGN, .size = PAGE, .align = 8 * SHARD);
 	expect_at(test, SHARD, .size = SHARD, .align = SHARD, .start = SHARD);
 	/* In the first shard, of one page, there is no place aligned to two. */
 	expect_at(test, SHARD - PAGE, .size = PAGE, .start = SHARD - PAGE, .end = SHARD);
+}
+
+/* More than the whole pool is as long as, but its middle is aligned to */
+static void alignment_beyond_pool(struct kunit *test)
+{
+	create(test, .base = SZ_1G - 2 * SHARD, .size = 4 * SHARD, .min_block = PAGE, .shards = 4);
+	expect_at(test, SZ_1G, .size = SHARD + PAGE, .align = SZ_1G);
+	expect_refusal(test, FRAGMENTED, .size = PAGE, .align = SZ_512M);
+	KUNIT_EXPECT_EQ(test, release(test, SZ_1G), 0);
+	expect_at(test, SZ_1G, .size = PAGE, .align = SZ_1G, .flags = BUDDY_POOL_ALLOC_TOP_DOWN);
+	expect_refusal(test, ALIGN, .size = PAGE, .align = SZ_2G);
 }
 
 /* The shortest run that will do, so that the longest lasts */
@@ -506,23 +519,47 @@ static u32 model_blocks(const struct buddy_pool_request *request)
 	return request->flags & BUDDY_POOL_ALLOC_POW2 ? roundup_pow_of_two(nr) : nr;
 }
 
-static bool model_fits(const struct model *model, const struct buddy_pool_request *request, u32 at)
+/* Is @at where @request may begin, if all that is free? */
+static bool model_may_begin(const struct model *model, const struct buddy_pool_request *request,
+			    u32 at)
 {
-	u32 i, nr = model_blocks(request);
+	u32 nr = model_blocks(request);
 	u64 align = request->align ?: model_align(model, nr);
 	u64 end = request->end ?: where(model, model->nr);
 
-	if (request->flags & BUDDY_POOL_ALLOC_FIXED) {
-		if (where(model, at) != request->start)
-			return false;
-	} else if (where(model, at) % align || where(model, at) < request->start ||
-		   where(model, at + nr) > end) {
+	if (at + nr > model->nr)
 		return false;
-	}
-	for (i = at; i < at + nr; i++)
-		if (i >= model->nr || model->head[i])
+	if (request->flags & BUDDY_POOL_ALLOC_FIXED)
+		return where(model, at) == request->start &&
+		       !(request->align && where(model, at) % request->align);
+	return where(model, at) % align == 0 && where(model, at) >= request->start &&
+	       where(model, at + nr) <= end;
+}
+
+static bool model_fits(const struct model *model, const struct buddy_pool_request *request, u32 at)
+{
+	u32 i;
+
+	if (!model_may_begin(model, request, at))
+		return false;
+	for (i = at; i < at + model_blocks(request); i++)
+		if (model->head[i])
 			return false;
 	return true;
+}
+
+/* Is it right that @request can't be met for its alignment, or that it can be? */
+static bool model_agrees(const struct model *model, const struct buddy_pool_request *request,
+			 enum buddy_pool_reason never)
+{
+	bool found = false;
+	u32 at;
+
+	if (never && never != BUDDY_POOL_REASON_ALIGN)
+		return true;
+	for (at = 0; at < model->nr && !found; at++)
+		found = model_may_begin(model, request, at);
+	return found == !never;
 }
 
 static bool model_has_room(const struct model *model, const struct buddy_pool_request *request)
@@ -582,7 +619,7 @@ static struct buddy_pool_request random_request(struct model *model)
 	if (below(&model->rnd, 2))
 		request.size = below(&model->rnd, 8 * BLOCK);
 	if (below(&model->rnd, 4))
-		request.align = BIT_ULL(below(&model->rnd, below(&model->rnd, 4) ? 13 : 20));
+		request.align = BIT_ULL(below(&model->rnd, below(&model->rnd, 4) ? 13 : 40));
 	if (below(&model->rnd, 2))
 		request.start = model->base + below(&model->rnd, length);
 	if (below(&model->rnd, 4) == 0)
@@ -648,6 +685,10 @@ static void model_alloc(struct model *model)
 	int err = alloc_request(test, &request);
 	u32 at;
 
+	KUNIT_ASSERT_TRUE_MSG(test, model_agrees(model, &request, never),
+			      "%d: size %llu align %llu from %#llx to %#llx flags %#x", never,
+			      request.size, request.align, request.start, request.end,
+			      request.flags);
 	KUNIT_ASSERT_EQ_MSG(test, err, never ? -EINVAL :
 			    model_has_room(model, &request) ? 0 : -ENOSPC,
 			    "size %llu align %llu from %#llx to %#llx flags %#x", request.size,
@@ -827,7 +868,8 @@ static void run_model(struct kunit *test, struct model *model, unsigned int shar
 	model->peak = 0;
 	model->nr_blocks = 0;
 	model->nr = 8 + below(&model->rnd, MODEL_BLOCKS - 8);
-	model->base = BIT_ULL(33) + below(&model->rnd, 512) * BLOCK;
+	/* Often, a multiple of more than the pool is long is in it. */
+	model->base = BIT_ULL(33) + (below(&model->rnd, 512) - 128ULL) * BLOCK;
 	config.base = model->base;
 	config.size = (u64)model->nr * BLOCK;
 	model->empty = buddy_pool_create(&config);
@@ -878,6 +920,7 @@ static struct kunit_case span_cases[] = {
 	KUNIT_CASE(windows_touch_several_shards),
 	KUNIT_CASE(top_down_across_border),
 	KUNIT_CASE(alignment_beyond_shard),
+	KUNIT_CASE(alignment_beyond_pool),
 	KUNIT_CASE(span_takes_shortest_run),
 	KUNIT_CASE(usage_counts_runs_across_borders),
 	KUNIT_CASE(usage_counts_span_once),

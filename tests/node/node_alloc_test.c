@@ -105,6 +105,56 @@ TEST_F(node, B17_align_that_is_none_is_EINVAL)
 	}
 }
 
+static __u64 physical_base(int fd)
+{
+	struct buddy_pool_phys phys = { .size = sizeof(phys) };
+	struct buddy_pool_alloc block;
+
+	if (alloc_at(fd, 0, PAGE, &block))
+		return 0;
+	phys.handle = block.handle;
+	if (call(fd, BUDDY_POOL_GET_PHYS, &phys) || free_handle(fd, block.handle))
+		return 0;
+	return phys.address;
+}
+
+/*
+ * The base has an alignment, be it of more than the pool is long (as the physical
+ * range's), and no other address of the pool has that; none has more.
+ */
+TEST_F(node, B17_align_beyond_the_pool)
+{
+	__u64 base = physical_base(self->fd);
+	struct buddy_pool_alloc block, req;
+
+	ASSERT_NE(0, base);
+	block = request(2 * PAGE);
+	block.align = base & -base;
+	ASSERT_LE(POOL, block.align);
+	block.flags = BUDDY_POOL_ALLOC_TOP_DOWN;
+	ASSERT_OK(call(self->fd, BUDDY_POOL_ALLOC, &block));
+	EXPECT_EQ(0, block.offset);
+	req = request(PAGE);
+	req.align = block.align;
+	EXPECT_ERR(ENOSPC, call(self->fd, BUDDY_POOL_ALLOC, &req));
+	EXPECT_EQ(BUDDY_POOL_REASON_FRAGMENTED, req.reason);
+	EXPECT_EQ(POOL - 2 * PAGE, req.largest);
+	req = request(PAGE);
+	req.align = block.align;
+	req.start = PAGE;
+	EXPECT_ERR(EINVAL, call(self->fd, BUDDY_POOL_ALLOC, &req));
+	EXPECT_EQ(BUDDY_POOL_REASON_ALIGN, req.reason);
+	EXPECT_OK(free_handle(self->fd, block.handle));
+	req = request(PAGE);
+	req.align = 2 * block.align;
+	EXPECT_ERR(EINVAL, call(self->fd, BUDDY_POOL_ALLOC, &req));
+	EXPECT_EQ(BUDDY_POOL_REASON_ALIGN, req.reason);
+	req = request(PAGE);
+	req.align = block.align;
+	req.flags = BUDDY_POOL_ALLOC_FIXED;
+	EXPECT_OK(call(self->fd, BUDDY_POOL_ALLOC, &req));
+}
+
 TEST_F(node, B18_rounding)
 {
 	struct buddy_pool_alloc block;
