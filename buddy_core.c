@@ -56,7 +56,8 @@
  * each level. A request that can't be met at natural alignment visits none. One
  * with a window looks for each order in turn: 40 (H + 1)^2. A call of
  * buddy_core_search() does this for BUDDY_CORE_SEARCH_RUNS runs, or looks at 16
- * leaves instead of a run.
+ * leaves instead of a run. buddy_core_nr_free_in() climbs and descends the tree for each
+ * of BUDDY_CORE_COUNT_PIECES pieces: 8 (H + 1) words each.
  * buddy_core_check() is linear.
  *
  * Locking: none. The caller serialises everything, readers included.
@@ -1318,6 +1319,47 @@ u64 buddy_core_largest(const struct buddy_core *core, u64 start, u64 end, u64 *r
 	if (run)
 		*run = best.start;
 	return best.nr;
+}
+
+/* The free blocks of [start, end) in the leaf that @at is in; some there are free. */
+static unsigned int count_in_leaf(const struct buddy_core *core, u64 at, u64 start, u64 end)
+{
+	u64 first = at >> 6 << 6;
+	u64 free = ~leaf_at(core, at >> 6)->used;
+
+	if (start > first)
+		free &= ~0ULL << (start & 63);
+	if (end < first + 64)
+		free &= low_bits(end & 63);
+	return hweight64(free);
+}
+
+u64 buddy_core_nr_free_in(const struct buddy_core *core, u64 start, u64 end, u64 enough)
+{
+	unsigned int pieces;
+	u64 block, to, at = start;
+	u64 nr = 0;
+	int order;
+
+	if (start <= core->first && end >= core->end)
+		return core->nr_free;
+	order = block_around(core, start, &block);
+	for (pieces = 0; pieces < BUDDY_CORE_COUNT_PIECES && nr < enough; pieces++) {
+		if (order < 0)
+			order = find_block(core, at, ~0ULL, false, &block);
+		if (order < 0 || block >= end)
+			return nr;
+		if (order < 6) {
+			to = ((block >> 6) + 1) << 6;
+			nr += count_in_leaf(core, block, start, end);
+		} else {
+			to = block + (1ULL << order);
+			nr += min(to, end) - max(block, start);
+		}
+		at = to;
+		order = -1;
+	}
+	return max(nr, enough);
 }
 
 /* Counters of order @o; @split and @merged carry the sums from order to order */

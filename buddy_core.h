@@ -38,6 +38,9 @@
 /* Free runs that one buddy_core_search() looks at closely before it gives up. */
 #define BUDDY_CORE_SEARCH_RUNS	64
 
+/* Pieces that one buddy_core_nr_free_in() looks at before it gives up. */
+#define BUDDY_CORE_COUNT_PIECES	256
+
 /**
  * struct buddy_core - one pool's metadata and counters; see buddy_core_stats()
  * @first: first managed index
@@ -344,6 +347,21 @@ int buddy_core_query(const struct buddy_core *core, u64 index,
  * Return: blocks; 0 if nothing in the window is free.
  */
 u64 buddy_core_largest(const struct buddy_core *core, u64 start, u64 end, u64 *run);
+
+/**
+ * buddy_core_nr_free_in() - count the free blocks of a window, as far as it matters
+ * @core: the pool
+ * @start: first index that counts
+ * @end: one past the last index that counts
+ * @enough: more than so many need not be told apart
+ *
+ * Looks at no more than BUDDY_CORE_COUNT_PIECES pieces: free blocks of 64 or more, or
+ * leaves of 64 blocks of which some are free.
+ *
+ * Return: blocks, exact if less than @enough; else @enough or more, also if the pieces
+ * are too many to tell.
+ */
+u64 buddy_core_nr_free_in(const struct buddy_core *core, u64 start, u64 end, u64 enough);
 
 /**
  * buddy_core_stats() - work out the statistics

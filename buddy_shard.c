@@ -198,14 +198,14 @@ static void explain_no_space(struct buddy_shard *shard, const struct buddy_pool_
 {
 	if (request->flags & BUDDY_POOL_ALLOC_FIXED)
 		result->reason = BUDDY_POOL_REASON_IN_USE;
-	else if (flushed(shard)->nr_free < wanted->nr)
+	else if (buddy_shard_nr_free_in(shard, wanted->start, wanted->end, wanted->nr) < wanted->nr)
 		result->reason = BUDDY_POOL_REASON_EXHAUSTED;
 	else
 		result->reason = BUDDY_POOL_REASON_FRAGMENTED;
 	result->largest = 0;
 	if (request->flags & BUDDY_POOL_WANT_LARGEST)
-		result->largest = buddy_shard_largest(shard, wanted->start, wanted->end) <<
-				  shard->shift;
+		result->largest = buddy_shard_largest(shard, wanted->start, wanted->end)
+				  << shard->shift;
 }
 
 /*
@@ -510,6 +510,16 @@ u64 buddy_shard_largest(struct buddy_shard *shard, u64 start, u64 end)
 	if (start >= end)
 		return 0;
 	return buddy_core_largest(flushed(shard), start - shard->offset, end - shard->offset, NULL);
+}
+
+u64 buddy_shard_nr_free_in(struct buddy_shard *shard, u64 start, u64 end, u64 enough)
+{
+	start = max(start, buddy_shard_first(shard));
+	end = min(end, buddy_shard_end(shard));
+	if (start >= end)
+		return 0;
+	return buddy_core_nr_free_in(flushed(shard), start - shard->offset, end - shard->offset,
+				     enough);
 }
 
 void buddy_shard_count_bad_free(struct buddy_shard *shard, enum buddy_pool_reason reason)

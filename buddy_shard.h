@@ -219,6 +219,9 @@ void buddy_shard_add_usage(struct buddy_shard *shard, struct buddy_pool_usage *u
 /* The longest free run in the shard's part of a window, in indexes of the pool */
 u64 buddy_shard_largest(struct buddy_shard *shard, u64 start, u64 end);
 
+/* The free blocks there; see buddy_core_nr_free_in(). */
+u64 buddy_shard_nr_free_in(struct buddy_shard *shard, u64 start, u64 end, u64 enough);
+
 /*
  * Life cycle
  */

@@ -303,14 +303,17 @@ static int alloc_locked(struct buddy_shards *shards, const struct buddy_pool_req
 	return 0;
 }
 
-static u64 nr_free(struct buddy_shards *shards)
+/* Is less free in the window than was asked for? Only the shards at its ends are counted. */
+static bool is_exhausted(struct buddy_shards *shards, const struct buddy_core_request *wanted)
 {
-	unsigned int i;
+	unsigned int first, last, i;
 	u64 nr = 0;
 
-	for (i = 0; i < shards->nr; i++)
-		nr += buddy_shard_core(&shards->shard[i])->nr_free;
-	return nr;
+	window_shards(shards, wanted, &first, &last);
+	for (i = first; i <= last && nr < wanted->nr; i++)
+		nr += buddy_shard_nr_free_in(&shards->shard[i], wanted->start, wanted->end,
+					     wanted->nr - nr);
+	return nr < wanted->nr;
 }
 
 /*
@@ -321,13 +324,11 @@ static int alloc_from_all(struct buddy_shards *shards, const struct buddy_pool_r
 			  const struct buddy_core_request *wanted, struct buddy_pool_result *result)
 {
 	bool fixed = request->flags & BUDDY_POOL_ALLOC_FIXED;
-	unsigned int first = 0, last = shards->nr - 1;
+	unsigned int first, last;
 	u64 index;
 	int err;
 
-	/* All must be locked to tell how much is free. */
-	if (fixed)
-		window_shards(shards, wanted, &first, &last);
+	window_shards(shards, wanted, &first, &last);
 	guard(raw_spinlock_irqsave)(&shards->span_lock);
 	lock_shards(shards, first, last);
 	err = alloc_locked(shards, request, wanted, first, last, &index);
@@ -338,7 +339,7 @@ static int alloc_from_all(struct buddy_shards *shards, const struct buddy_pool_r
 	} else if (fixed) {
 		result->reason = BUDDY_POOL_REASON_IN_USE;
 	} else {
-		result->reason = nr_free(shards) < wanted->nr ? BUDDY_POOL_REASON_EXHAUSTED :
+		result->reason = is_exhausted(shards, wanted) ? BUDDY_POOL_REASON_EXHAUSTED :
 								BUDDY_POOL_REASON_FRAGMENTED;
 	}
 	unlock_shards(shards, first, last);

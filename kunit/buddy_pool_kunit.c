@@ -431,7 +431,7 @@ static void alloc_uses_whole_blocks_of_window_only(struct kunit *test)
 	create(test, .base = SZ_1M, .size = SZ_64K, .min_block = SZ_4K);
 	expect_at(test, SZ_1M + SZ_4K, .size = 1, .start = SZ_1M + 1,
 		  .end = SZ_1M + 3 * SZ_4K - 1);
-	expect_refusal(test, FRAGMENTED, .size = 1, .start = SZ_1M + 1,
+	expect_refusal(test, EXHAUSTED, .size = 1, .start = SZ_1M + 1,
 		       .end = SZ_1M + 3 * SZ_4K - 1);
 }
 
@@ -504,12 +504,16 @@ static void no_space_is_explained(struct kunit *test)
 	expect_refusal(test, IN_USE, .size = SZ_16K,
 		       .flags = BUDDY_POOL_ALLOC_FIXED | BUDDY_POOL_WANT_LARGEST);
 	KUNIT_EXPECT_EQ(test, fixture(test)->result.largest, SZ_8K);
-	expect_refusal(test, FRAGMENTED, .size = SZ_8K, .end = SZ_8K,
+	expect_refusal(test, EXHAUSTED, .size = SZ_8K, .end = SZ_8K,
 		       .flags = BUDDY_POOL_WANT_LARGEST);
 	KUNIT_EXPECT_EQ(test, fixture(test)->result.largest, SZ_4K);
+	expect_refusal(test, EXHAUSTED, .size = SZ_4K, .start = SZ_4K, .end = SZ_8K,
+		       .flags = BUDDY_POOL_WANT_LARGEST);
+	KUNIT_EXPECT_EQ(test, fixture(test)->result.largest, 0);
+	expect_refusal(test, FRAGMENTED, .size = SZ_8K, .align = SZ_4K, .end = 3 * SZ_4K);
 	expect_refusal(test, FRAGMENTED, .size = SZ_16K);
 	KUNIT_EXPECT_EQ(test, fixture(test)->result.largest, 0);
-	KUNIT_EXPECT_EQ(test, look(test)->out_of_space, 5);
+	KUNIT_EXPECT_EQ(test, look(test)->out_of_space, 7);
 }
 
 /* Without leave to sleep, a search ends after so many runs. */

@@ -460,7 +460,7 @@ static void follow_w1(struct kunit *test, u64 start)
 		       .end = end - SZ_4K);
 	expect_at(test, start, .size = SZ_1M, .start = start, .end = end);
 	KUNIT_EXPECT_EQ(test, granted(test), SZ_1M);
-	expect_refusal(test, FRAGMENTED, .size = SZ_4K, .start = start, .end = end);
+	expect_refusal(test, EXHAUSTED, .size = SZ_4K, .start = start, .end = end);
 	KUNIT_EXPECT_EQ(test, release(test, start), 0);
 	expect_at(test, start, .size = SZ_4K, .align = SZ_1M, .start = start, .end = end);
 }
@@ -533,7 +533,7 @@ static void w5_fill_window_of_a_bar(struct kunit *test)
 		KUNIT_ASSERT_TRUE(test, address(test) >= start &&
 				  address(test) < start + SZ_256M);
 	}
-	expect_refusal(test, FRAGMENTED, .size = SZ_4K, .start = start, .end = start + SZ_256M);
+	expect_refusal(test, EXHAUSTED, .size = SZ_4K, .start = start, .end = start + SZ_256M);
 	KUNIT_EXPECT_EQ(test, look(test)->used, SZ_256M);
 }
 
@@ -559,7 +559,7 @@ static void w6_mappable_part(struct kunit *test)
 		KUNIT_EXPECT_LT(test, address(test), SZ_16M);
 	}
 	KUNIT_EXPECT_EQ(test, release(test, SZ_32M), 0);
-	expect_refusal(test, FRAGMENTED, .size = SZ_1M, .end = SZ_16M);
+	expect_refusal(test, EXHAUSTED, .size = SZ_1M, .end = SZ_16M);
 	KUNIT_EXPECT_EQ(test, alloc_unmappable(test), 0);
 }
 

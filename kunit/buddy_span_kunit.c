@@ -84,8 +84,10 @@ static void placement_in_windows(struct kunit *test)
 	expect_at(test, SHARD, .size = SHARD, .start = SHARD / 2, .end = 5 * SHARD / 2);
 	expect_at(test, 2 * SHARD, .size = SHARD / 2, .start = SHARD / 2 + PAGE,
 		  .end = 5 * SHARD / 2);
-	expect_refusal(test, FRAGMENTED, .size = SHARD / 2, .start = SHARD / 2 + PAGE,
+	expect_refusal(test, EXHAUSTED, .size = SHARD / 2, .start = SHARD / 2 + PAGE,
 		       .end = 5 * SHARD / 2);
+	expect_refusal(test, FRAGMENTED, .size = SHARD / 2, .start = SHARD / 2 + PAGE,
+		       .end = 5 * SHARD / 2 + 2 * PAGE);
 	expect_at(test, 5 * SHARD / 2, .size = PAGE, .start = 5 * SHARD / 2,
 		  .flags = BUDDY_POOL_ALLOC_FIXED);
 	expect_at(test, 3 * SHARD - PAGE, .size = 2 * PAGE, .start = 3 * SHARD - PAGE,
@@ -242,7 +244,7 @@ static void windows_touch_several_shards(struct kunit *test)
 	create_shards(test);
 	expect_at(test, SHARD - 3 * PAGE, .size = 6 * PAGE, .align = PAGE,
 		  .start = SHARD - 3 * PAGE, .end = SHARD + 3 * PAGE);
-	expect_refusal(test, FRAGMENTED, .size = PAGE, .start = SHARD - 3 * PAGE,
+	expect_refusal(test, EXHAUSTED, .size = PAGE, .start = SHARD - 3 * PAGE,
 		       .end = SHARD + 3 * PAGE);
 	expect_at(test, 2 * SHARD - 2 * PAGE, .size = 3 * PAGE, .align = 2 * PAGE,
 		  .start = 2 * SHARD - 2 * PAGE, .end = 2 * SHARD + 2 * PAGE);
@@ -662,7 +664,7 @@ static void expect_explained(struct model *model, const struct buddy_pool_reques
 	u32 i, nr_free = 0, nr = model_blocks(request);
 	struct kunit *test = model->test;
 
-	for (i = 0; i < model->nr; i++)
+	for (i = DIV_ROUND_UP((u32)first, BLOCK); i < (u32)end / BLOCK; i++)
 		nr_free += !model->head[i];
 	if (request->flags & BUDDY_POOL_ALLOC_FIXED) {
 		KUNIT_ASSERT_EQ(test, (int)result->reason, (int)BUDDY_POOL_REASON_IN_USE);

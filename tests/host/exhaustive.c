@@ -406,6 +406,15 @@ static void try_largest(u64 start, u64 end)
 		fail("%" PRIu64 " is not its start", (uint64_t)run);
 	if (buddy_core_largest(&work.core, start, end, NULL) != want)
 		fail("without run, something else");
+	want = model_nr_free(&model, start, end);
+	nr = buddy_core_nr_free_in(&work.core, start, end, ~0ULL);
+	if (nr != want)
+		fail("%" PRIu64 " free instead of %" PRIu64, (uint64_t)nr,
+		     (uint64_t)want);
+	nr = buddy_core_nr_free_in(&work.core, start, end, 1);
+	if (!nr != !want || nr > want)
+		fail("%" PRIu64 " free of %" PRIu64, (uint64_t)nr,
+		     (uint64_t)want);
 	if (has_changed())
 		fail("the pool changed");
 }

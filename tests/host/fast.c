@@ -39,6 +39,7 @@ static void set_whole(struct fast_node *node, unsigned int order, bool is_free)
 	node->free_before = size;
 	node->free_after = size;
 	node->longest = size;
+	node->nr_free = size;
 }
 
 static void add_up(struct fast_node *node, const struct fast_node *child,
@@ -54,6 +55,7 @@ static void add_up(struct fast_node *node, const struct fast_node *child,
 			    (low->orders == half ? high->free_before : 0);
 	node->free_after =
 		high->free_after + (high->orders == half ? low->free_after : 0);
+	node->nr_free = low->nr_free + high->nr_free;
 	node->longest = low->free_after + high->free_before;
 	if (node->longest < low->longest)
 		node->longest = low->longest;
@@ -256,6 +258,32 @@ u64 fast_largest(const struct fast *fast, u64 start, u64 end)
 			     .align = 1 };
 
 	return longest_in(&walk, 1, fast->order, 0);
+}
+
+static u64 nr_free_in(const struct fast *fast, u64 n, unsigned int order,
+		      u64 base, u64 start, u64 end)
+{
+	const struct fast_node *node = &fast->node[n];
+	u64 size = 1ULL << order;
+
+	if (start < base)
+		start = base;
+	if (end > base + size)
+		end = base + size;
+	if (start >= end)
+		return 0;
+	if (end - start == size)
+		return node->nr_free;
+	if (is_whole(node, order))
+		return node->orders ? end - start : 0;
+	return nr_free_in(fast, 2 * n, order - 1, base, start, end) +
+	       nr_free_in(fast, 2 * n + 1, order - 1, base + size / 2, start,
+			  end);
+}
+
+u64 fast_nr_free(const struct fast *fast, u64 start, u64 end)
+{
+	return nr_free_in(fast, 1, fast->order, 0, start, end);
 }
 
 /* The lowest (highest) maximal free block of order @q inside the window */

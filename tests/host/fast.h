@@ -28,6 +28,7 @@ struct fast_node {
 	u32 free_before; /* free blocks from its start on */
 	u32 free_after; /* free blocks up to its end */
 	u32 longest; /* free run inside */
+	u32 nr_free; /* blocks inside */
 };
 
 /**
@@ -75,6 +76,7 @@ int fast_free(struct fast *fast, u64 index, u64 *nr);
 int fast_query(const struct fast *fast, u64 index,
 	       struct buddy_core_extent *extent);
 u64 fast_largest(const struct fast *fast, u64 start, u64 end);
+u64 fast_nr_free(const struct fast *fast, u64 start, u64 end);
 
 /*
  * The maximal free blocks that overlap [start, end), or come to do so by their

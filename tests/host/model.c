@@ -193,6 +193,15 @@ u64 model_largest(struct model *model, u64 start, u64 end)
 	return best;
 }
 
+u64 model_nr_free(struct model *model, u64 start, u64 end)
+{
+	u64 nr = 0;
+
+	for (; start < end; start++)
+		nr += !*owner_of(model, start);
+	return nr;
+}
+
 const char *model_text(struct model *model)
 {
 	static char text[MODEL_BLOCKS + 1];

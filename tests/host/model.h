@@ -67,6 +67,9 @@ int model_query(struct model *model, u64 index,
 /* Length of the longest free run inside [start, end) */
 u64 model_largest(struct model *model, u64 start, u64 end);
 
+/* Free blocks inside [start, end) */
+u64 model_nr_free(struct model *model, u64 start, u64 end);
+
 /* Brings @run and @block up to date, for direct use */
 void model_look(struct model *model);
 

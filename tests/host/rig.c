@@ -524,6 +524,28 @@ static const char *step_largest(struct rig *rig, const struct op *op)
 	return has_changed(rig) ? fault(rig, "the pool changed") : NULL;
 }
 
+/* How many blocks are free, which is asked where the longest run is */
+static const char *step_nr_free(struct rig *rig, const struct op *op)
+{
+	u64 nr = buddy_core_nr_free_in(&rig->core, op->start, op->end, op->nr);
+	u64 want = fast_nr_free(&rig->fast, op->start, op->end);
+	/* A run has two blocks of each order at most, and two leaves at its ends. */
+	unsigned int limit = BUDDY_CORE_COUNT_PIECES / (2 * FAST_ORDERS);
+	bool is_told = op->end - op->start <= 63 * BUDDY_CORE_COUNT_PIECES ||
+		       fast_runs(&rig->fast, op->start, op->end, limit) < limit;
+
+	if (rig->small &&
+	    model_nr_free(&rig->model, op->start, op->end) != want)
+		return fault(rig, "models disagree on what is free");
+	if (want < op->nr ? nr != want && (is_told || nr != op->nr) :
+			    nr < op->nr || nr > want)
+		return fault(rig,
+			     "%" PRIu64 " blocks free instead of %" PRIu64
+			     ", up to %" PRIu64,
+			     (uint64_t)nr, (uint64_t)want, (uint64_t)op->nr);
+	return has_changed(rig) ? fault(rig, "the pool changed") : NULL;
+}
+
 const char *rig_step(struct rig *rig, struct op op)
 {
 	const char *why = NULL;
@@ -546,6 +568,8 @@ const char *rig_step(struct rig *rig, struct op op)
 		break;
 	case OP_LARGEST:
 		why = step_largest(rig, &op);
+		if (!why)
+			why = step_nr_free(rig, &op);
 		break;
 	}
 	return why ? why : verify(rig);

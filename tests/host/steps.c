@@ -76,6 +76,7 @@ enum kind {
 	FREE,
 	QUERY,
 	LARGEST,
+	NR_FREE,
 	KINDS,
 };
 
@@ -89,6 +90,7 @@ static const char *const kind_names[KINDS] = {
 	"free",
 	"query",
 	"largest",
+	"free in a window",
 };
 
 static struct buddy_core core;
@@ -207,6 +209,8 @@ static void do_largest(u64 start, u64 end)
 	nr_accesses = 0;
 	buddy_core_largest(&core, start, end, NULL);
 	note(LARGEST);
+	buddy_core_nr_free_in(&core, start, end, ~0ULL);
+	note(NR_FREE);
 }
 
 /* From one block to all, each power of two as likely */
@@ -296,6 +300,7 @@ static void worst_search(void)
 	do_at(core.first + nr, core.end - core.first - nr);
 	do_alloc_any(&req);
 	do_largest(core.first, core.end);
+	do_largest(core.first + 1, core.end);
 	req.flags = BUDDY_CORE_TOP_DOWN;
 	do_alloc_any(&req);
 }
@@ -358,6 +363,8 @@ static u64 bound(enum kind kind, u64 h)
 		return 40 * square;
 	case QUERY:
 		return 12 * 64 * h;
+	case NR_FREE:
+		return 8 * (h + 1) * BUDDY_CORE_COUNT_PIECES;
 	default:
 		return 24 * BUDDY_CORE_SEARCH_RUNS * square;
 	}

@@ -909,6 +909,30 @@ static void largest_after_many(void)
 	CHECK(i == 32 && run >= 190 * 64);
 }
 
+/* Free blocks of a window are told exactly up to so many pieces, and not beyond. */
+static void free_in_many_pieces(void)
+{
+	u64 nr = 64 * (BUDDY_CORE_COUNT_PIECES + 100), most, i;
+
+	open_pool(0, nr);
+	for (i = 0; i < nr; i += 64)
+		CHECK(take(i + 1, 62));
+	most = 2 * BUDDY_CORE_COUNT_PIECES;
+	CHECK(buddy_core_nr_free_in(&core, 0, nr, ~0ULL) == core.nr_free);
+	CHECK(buddy_core_nr_free_in(&core, 64, nr, most) == most);
+	CHECK(buddy_core_nr_free_in(&core, 64, nr, most + 1) == most + 1);
+	CHECK(buddy_core_nr_free_in(&core, 64, 32 * most, most) == most - 2);
+	CHECK(buddy_core_nr_free_in(&core, 63, 32 * most - 64, most) ==
+	      most - 3);
+	/* A large block is one piece, be it cut by the window. */
+	CHECK(give(64 * 64 + 1) && free_error(64 * 64) == -ENOENT);
+	for (i = 65; i < 128; i++)
+		CHECK(give(i * 64 + 1));
+	CHECK(buddy_core_nr_free_in(&core, 5000, 6000, ~0ULL) == 1000);
+	CHECK(buddy_core_nr_free_in(&core, 64 * 64 + 1, 64 * 64 + 64, 1) == 63);
+	CHECK(buddy_core_nr_free_in(&core, 2, 62, 1) == 0);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -951,6 +975,7 @@ static const struct {
 	{ "search of leaves is bounded and goes on", search_of_leaves_is_bounded },
 	{ "search while others change the pool", search_with_changes },
 	{ "largest run after many small ones", largest_after_many },
+	{ "free blocks in many pieces", free_in_many_pieces },
 };
 
 static void run(unsigned int i)

@@ -245,6 +245,30 @@ TEST_F(node, B23_fragmented)
 	EXPECT_EQ(0, memcmp(&orders_before, &orders_after, sizeof(orders_after)));
 }
 
+/* What is free elsewhere is no use in a window. */
+TEST_F(node, B23_window_without_enough)
+{
+	struct buddy_pool_alloc block, req;
+
+	ASSERT_OK(alloc_at(self->fd, 5 * PAGE, 3 * PAGE, &block));
+	for (__u64 nr = 0; nr < 4; nr++) {
+		req = request((nr + 1) * PAGE);
+		req.align = 1;
+		req.start = 5 * PAGE;
+		req.end = (8 + nr) * PAGE;
+		EXPECT_ERR(ENOSPC, call(self->fd, BUDDY_POOL_ALLOC, &req));
+		EXPECT_EQ(BUDDY_POOL_REASON_EXHAUSTED, req.reason);
+		EXPECT_EQ(nr * PAGE, req.largest);
+	}
+	req = request(4 * PAGE);
+	req.align = 1;
+	req.start = 2 * PAGE;
+	req.end = 9 * PAGE;
+	EXPECT_ERR(ENOSPC, call(self->fd, BUDDY_POOL_ALLOC, &req));
+	EXPECT_EQ(BUDDY_POOL_REASON_FRAGMENTED, req.reason);
+	EXPECT_EQ(3 * PAGE, req.largest);
+}
+
 /* What is called the largest that would have fitted does fit. */
 TEST_F(node, B23_largest_fits)
 {

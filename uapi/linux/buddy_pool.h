@@ -62,8 +62,8 @@ enum buddy_pool_reason {
 	BUDDY_POOL_REASON_ALIGN = 3,		/* no power of two, or can't be met */
 	BUDDY_POOL_REASON_WINDOW = 4,		/* empty, or not inside the pool */
 	BUDDY_POOL_REASON_FLAGS = 5,		/* unknown or contradicting flags */
-	BUDDY_POOL_REASON_EXHAUSTED = 6,	/* less free than was asked for */
-	BUDDY_POOL_REASON_FRAGMENTED = 7,	/* enough free, but in pieces */
+	BUDDY_POOL_REASON_EXHAUSTED = 6,	/* less free, in the window, than asked for */
+	BUDDY_POOL_REASON_FRAGMENTED = 7,	/* enough, or too many pieces to count */
 	BUDDY_POOL_REASON_IN_USE = 8,		/* FIXED, and not all of it free */
 	BUDDY_POOL_REASON_NOT_ALLOCATED = 9,	/* free already: double free */
 	BUDDY_POOL_REASON_INTERIOR = 10,	/* inside a block, not its start */
