@@ -57,7 +57,8 @@
  * with a window looks for each order in turn: 40 (H + 1)^2. A call of
  * buddy_core_search() does this for BUDDY_CORE_SEARCH_RUNS runs, or looks at 16
  * leaves instead of a run. buddy_core_nr_free_in() climbs and descends the tree for each
- * of BUDDY_CORE_COUNT_PIECES pieces: 8 (H + 1) words each.
+ * of BUDDY_CORE_COUNT_PIECES pieces: 8 (H + 1) words each. A row of blocks costs what a
+ * fixed address does, and a few words for each block.
  * buddy_core_check() is linear.
  *
  * Locking: none. The caller serialises everything, readers included.
@@ -912,7 +913,8 @@ static inline void free_in_leaf(struct buddy_core *core, u64 i, unsigned int p, 
 	gain_in_leaf(core, i, k);
 }
 
-static void free_run(struct buddy_core *core, u64 start, u64 nr)
+/* Free @nr blocks from @start on, which were allocated as @pieces blocks */
+static void free_run(struct buddy_core *core, u64 start, u64 nr, unsigned int pieces)
 {
 	u64 end = start + nr;
 	u64 at, block, to;
@@ -920,17 +922,15 @@ static void free_run(struct buddy_core *core, u64 start, u64 nr)
 
 	mark_run(core, start, end, false);
 	core->nr_free += nr;
+	core->nr_joined += pieces;
 	for (at = start; at < end; at = to) {
 		order = block_around(core, at, &block);
 		to = block + (1ULL << order);
+		core->nr_joined--;
 		core->returned[order]++;
 		count_orders(core->merged, at - block);
-		if (to > end) {
+		if (to > end)
 			count_orders(core->merged, to - end);
-			core->nr_joined += nr_blocks_of_run(at, end) - 1;
-		} else {
-			core->nr_joined += nr_blocks_of_run(at, to) - 1;
-		}
 	}
 }
 
@@ -1203,7 +1203,7 @@ static noinline void release_large(struct buddy_core *core, u64 index, u64 nr)
 
 	clear_extent(core, index, nr);
 	if (!is_block(index, nr)) {
-		free_run(core, index, nr);
+		free_run(core, index, nr, nr_blocks_of_run(index, index + nr));
 		return;
 	}
 	k = order_of(nr);
@@ -1226,6 +1226,126 @@ void buddy_core_release_block(struct buddy_core *core, u64 index, unsigned int o
 		free_in_leaf(core, index >> 6, index & 63, order);
 	else
 		release_large(core, index, 1ULL << order);
+}
+
+/*
+ * Rows
+ */
+
+/*
+ * The leaves of a row of @nr min blocks in blocks of order @order < 6. Those that are
+ * all in it are nothing that mark_run() writes to.
+ */
+static void mark_leaves(struct buddy_core *core, u64 start, u64 nr, unsigned int order, bool used)
+{
+	u64 firsts = last_positions[order] >> ((1 << order) - 1);
+	u64 end = start + nr;
+	u64 at, to, bits;
+
+	for (at = start; at < end; at = to) {
+		struct buddy_leaf *leaf = leaf_at(core, at >> 6);
+
+		to = min(end, (at | 63) + 1);
+		bits = low_bits(to - at) << (at & 63);
+		leaf->head &= ~bits;
+		if (used)
+			leaf->head |= bits & firsts;
+		if (!~bits)
+			leaf->used = used ? ~0ULL : 0;
+	}
+}
+
+/* Likewise of a row of blocks of 64 or more: their leaves, and the words that are all in it */
+static void mark_large(struct buddy_core *core, u64 start, u64 nr, unsigned int order, bool used)
+{
+	unsigned int level = min(order / 6, core->top);
+	unsigned int shift = 6 * (level + 1);
+	u64 end = start + nr;
+	u64 at, i;
+
+	for (at = start; at < end; at += 1ULL << order) {
+		if (used)
+			set_extent(core, at, 1ULL << order);
+		else
+			clear_extent(core, at, 1ULL << order);
+	}
+	if (level == core->top)
+		return;
+	for (i = (start + (1ULL << shift) - 1) >> shift; i < end >> shift; i++)
+		*word_at(core, level, i) = used ? ~0ULL : 0;
+}
+
+static void mark_row(struct buddy_core *core, u64 start, u64 nr, unsigned int order, bool used)
+{
+	if (order < 6)
+		mark_leaves(core, start, nr, order, used);
+	else
+		mark_large(core, start, nr, order, used);
+}
+
+unsigned int buddy_core_alloc_row(struct buddy_core *core, unsigned int order, unsigned int count,
+				  u64 *index)
+{
+	u64 orders = core->avail >> order << order;
+	u64 nr, start;
+	int q;
+
+	q = find_block(core, core->first, orders & -orders, false, &start);
+	if (q < 0)
+		return 0;
+	count = min_t(u64, min(count, BUDDY_CORE_ROW_BLOCKS), 1ULL << (q - order));
+	nr = (u64)count << order;
+	core->nr_free -= nr;
+	core->taken[q]++;
+	core->nr_cut += count - 1;
+	count_orders(core->split, (1ULL << q) - nr);
+	mark_run(core, start, start + nr, true);
+	mark_row(core, start, nr, order, true);
+	*index = start;
+	return count;
+}
+
+/* Do allocations of order @order, all of them in leaf @i, start and end at @bits? */
+static bool is_row_of_leaf(const struct buddy_core *core, u64 i, unsigned int order, u64 bits)
+{
+	u64 firsts = last_positions[order] >> ((1 << order) - 1);
+	const struct buddy_leaf *leaf = leaf_at(core, i);
+
+	return (leaf->used & bits) == bits && (leaf->head & bits) == (bits & firsts);
+}
+
+/* Is what starts at @index so many allocations of one block of order @order each? */
+static bool is_row(const struct buddy_core *core, u64 index, unsigned int order, unsigned int count)
+{
+	u64 size = 1ULL << order;
+	u64 end = index + ((u64)count << order);
+	u64 at = index, to;
+	u64 nr;
+
+	if (index & (size - 1) || index < core->first || end < index || end > core->end)
+		return false;
+	for (; order < 6 && end - at > size; at = to) {
+		to = min(end - size, (at | 63) + 1);
+		if (!is_row_of_leaf(core, at >> 6, order, low_bits(to - at) << (at & 63)))
+			return false;
+	}
+	/* The next head, if it is one, ends each but the last. */
+	for (; at < end; at += size)
+		if (buddy_core_extent(core, at, &nr) || nr != size)
+			return false;
+	return true;
+}
+
+bool buddy_core_release_row(struct buddy_core *core, u64 index, unsigned int order,
+			    unsigned int count)
+{
+	u64 nr = (u64)count << order;
+
+	if (!is_row(core, index, order, count))
+		return false;
+	mark_row(core, index, nr, order, false);
+	free_run(core, index, nr, count);
+	return true;
 }
 
 int buddy_core_free(struct buddy_core *core, u64 index, u64 *nr)

@@ -320,6 +320,38 @@ void buddy_core_release(struct buddy_core *core, u64 index, u64 nr);
  */
 int buddy_core_free(struct buddy_core *core, u64 index, u64 *nr);
 
+/* Most blocks that one buddy_core_alloc_row() takes, so that its time is bounded */
+#define BUDDY_CORE_ROW_BLOCKS 64U
+
+/**
+ * buddy_core_alloc_row() - take adjacent blocks, each an allocation of its own
+ * @core: the pool
+ * @order: of each block, below BUDDY_CORE_ORDERS
+ * @count: how many at most, 1 or more
+ * @index: set to the first of them on success
+ *
+ * Leaves the pool as so many calls of buddy_core_alloc_block() would. Stops at the
+ * end of the free block that the first is cut from, and at BUDDY_CORE_ROW_BLOCKS.
+ *
+ * Return: how many; 0 if there is no such free block, and nothing was changed.
+ */
+unsigned int buddy_core_alloc_row(struct buddy_core *core, unsigned int order, unsigned int count,
+				  u64 *index);
+
+/**
+ * buddy_core_release_row() - give adjacent allocations back that are one block each
+ * @core: the pool
+ * @index: where the first starts, any number
+ * @order: of each block, below BUDDY_CORE_ORDERS
+ * @count: how many, 1 to BUDDY_CORE_ROW_BLOCKS
+ *
+ * Leaves the pool as so many calls of buddy_core_free() would.
+ *
+ * Return: whether they were just that; if not, nothing was changed.
+ */
+bool buddy_core_release_row(struct buddy_core *core, u64 index, unsigned int order,
+			    unsigned int count);
+
 /**
  * buddy_core_query() - tell what a block belongs to
  * @core: the pool

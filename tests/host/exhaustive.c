@@ -367,6 +367,36 @@ static void try_block(u32 key, const struct buddy_core_request *req)
 	reached_by_alloc(key, req, index);
 }
 
+/* A row must do the same as single blocks do. Given back, it leaves what was before. */
+static void try_row(u32 key, const struct buddy_core_request *req, u64 count)
+{
+	unsigned int order = req->align_order;
+	u64 want, index = ~0ULL, at, nr, i;
+	u64 sum;
+
+	request_text(req);
+	begin();
+	nr = buddy_core_alloc_row(&work.core, order, count, &index);
+	if (nr > count || (!nr && has_changed()))
+		fail("a row of %" PRIu64, (uint64_t)nr);
+	if (!nr && model_best_fit(&model, req, &want))
+		fail("no row, but there is a block");
+	check_work();
+	sum = sum_of_image(&work);
+	begin();
+	for (i = 0; i < nr; i++)
+		if (buddy_core_alloc_block(&work.core, order, &at) || at != index + (i << order))
+			fail("block %" PRIu64 " of a row at %" PRIu64, (uint64_t)i, (uint64_t)at);
+	if (sum != sum_of_image(&work))
+		fail("not what single blocks lead to");
+	if (nr && buddy_core_release_row(&work.core, index, order ^ 1, nr))
+		fail("freed what is no row");
+	if (nr && !buddy_core_release_row(&work.core, index, order, nr))
+		fail("a row is not freed");
+	if (nr)
+		reached(key);
+}
+
 static void try_query(u64 index)
 {
 	struct buddy_core_extent is = {}, want = {};
@@ -489,6 +519,8 @@ static void try_natural(u32 key)
 			try_alloc(key, &req);
 		req.flags = 0;
 		try_block(key, &req);
+		try_row(key, &req, 1 + key % 5);
+		try_row(key, &req, ~0U);
 		for (i = 0; i + req.nr <= space.nr_cells; i++)
 			if (cell_start(i) % req.nr == 0)
 				try_at(key, i, req.nr);
@@ -509,6 +541,8 @@ static void try_sizes(u32 key, struct buddy_core_request *req)
 	req->flags = 0;
 	req->align_order = buddy_core_max_order(req->nr);
 	try_block(key, req);
+	try_row(key, req, 1 + key % 5);
+	try_row(key, req, ~0U);
 }
 
 /* Every window that begins and ends at a cut, or only the whole pool */

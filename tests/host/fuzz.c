@@ -54,6 +54,20 @@ static const char *open_pool(struct input *input)
 	}
 }
 
+/* Take a row, or free one from something on that can be freed. */
+static struct op next_row(struct input *input, unsigned int what)
+{
+	struct op op = { .kind = what & 8 ? OP_FREE_ROW : OP_ROW };
+
+	op.align_order = what >> 4;
+	if (op.kind == OP_FREE_ROW && rig.fast.nr_live) {
+		op.start = rig.fast.live[number(input) % rig.fast.nr_live];
+		op.align_order = buddy_core_max_order(rig.fast.length[op.start]);
+	}
+	op.nr = number(input) + 1;
+	return op;
+}
+
 static struct op next_op(struct input *input)
 {
 	unsigned int what = byte(input);
@@ -61,16 +75,20 @@ static struct op next_op(struct input *input)
 
 	op.kind = what % 8;
 	op.flags = what >> 3 & 1;
-	if (op.kind == OP_KINDS) {
+	switch (op.kind) {
+	case 5:
 		/* Free something that can be freed. */
 		op.kind = OP_FREE;
 		op.start = number(input);
 		if (rig.fast.nr_live)
 			op.start = rig.fast.live[op.start % rig.fast.nr_live];
 		return op;
-	}
-	if (op.kind > OP_KINDS)
+	case 6:
 		op.kind = OP_ALLOC;
+		break;
+	case 7:
+		return next_row(input, what);
+	}
 	if (op.kind != OP_ALLOC || what & 16)
 		op.start = rig.fast.first + number(input) - 1;
 	if (op.kind == OP_LARGEST || (op.kind == OP_ALLOC && what & 16))

@@ -64,6 +64,7 @@ struct style {
 	struct rng rng;
 	unsigned int sizes;
 	unsigned int windows; /* percent of requests with one */
+	unsigned int rows; /* of so many operations, one is with a row */
 	unsigned int free; /* percent of operations, changes */
 };
 
@@ -154,6 +155,40 @@ static struct op any_free(struct style *style)
 	return op;
 }
 
+/* To be taken, or from an allocation on that there is, as long as its like go on */
+static struct op any_row(struct style *style)
+{
+	struct rng *rng = &style->rng;
+	u64 nr = any_size(style, rig.fast.end - rig.fast.first);
+	struct op op = { .kind = OP_ROW };
+	u64 length, at;
+
+	op.align_order = buddy_core_max_order(nr);
+	op.nr = 1 + rng_below(rng, rng_below(rng, 8) ? 80 : 5000);
+	if (!rig.fast.nr_live || rng_below(rng, 2))
+		return op;
+	op.kind = OP_FREE_ROW;
+	op.start = any_free(style).start;
+	if (op.start < rig.fast.first || op.start >= rig.fast.end)
+		return op;
+	length = rig.fast.length[op.start];
+	at = op.start;
+	if (!length || length & (length - 1))
+		return op;
+	op.align_order = buddy_core_max_order(length);
+	op.nr = 0;
+	while (at < rig.fast.end && rig.fast.length[at] == length) {
+		op.nr++;
+		at += length;
+	}
+	/* Now and then another than there is */
+	if (!rng_below(rng, 8))
+		op.nr++;
+	if (!rng_below(rng, 8))
+		op.align_order ^= 1;
+	return op;
+}
+
 static struct op any_op(struct style *style)
 {
 	struct rng *rng = &style->rng;
@@ -162,6 +197,8 @@ static struct op any_op(struct style *style)
 
 	if (choice < style->free)
 		return any_free(style);
+	if (!rng_below(rng, style->rows))
+		return any_row(style);
 	choice = rng_below(rng, 100);
 	if (choice < 88)
 		return any_alloc(style);
@@ -210,6 +247,7 @@ static const char *run_round(u64 seed, u64 limit, bool record)
 	shared->script.nr_ops = 0;
 	style.sizes = rng_below(&style.rng, 5);
 	style.windows = rng_below(&style.rng, 3) * 20;
+	style.rows = 2 + rng_below(&style.rng, 30);
 	nr_ops =
 		200 + rng_below(&style.rng, rig.fast.end < 4096 ? 6000 : 60000);
 	if (nr_ops > limit)

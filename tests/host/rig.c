@@ -9,8 +9,8 @@
 
 #include "rig.h"
 
-static const char *const op_names[OP_KINDS] = { "alloc", "at", "free", "query",
-						"largest" };
+static const char *const op_names[OP_KINDS] = { "alloc",   "at",  "free",    "query",
+						"largest", "row", "free-row" };
 
 static const char *fault(struct rig *rig, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -94,17 +94,14 @@ static void sort_out_initial(struct rig *rig)
 }
 
 /*
- * The statistics after a run was taken or freed follow from which maximal free
- * blocks there were before and are after.
+ * The statistics after a run of so many pieces was taken or freed follow from which
+ * maximal free blocks there were before and are after.
  */
-static void sort_out_change(struct rig *rig, u64 start, u64 nr, bool taken,
-			    const struct fast_block *before,
-			    unsigned int nr_before)
+static void sort_out_change(struct rig *rig, u64 start, u64 nr, bool taken, unsigned int pieces,
+			    const struct fast_block *before, unsigned int nr_before)
 {
 	struct fast_block after[FAST_BORDER];
-	unsigned int nr_after =
-		fast_border(&rig->fast, start, start + nr, after);
-	unsigned int pieces = blocks_of_run(start, nr);
+	unsigned int nr_after = fast_border(&rig->fast, start, start + nr, after);
 	struct buddy_core_order_stats *order;
 	unsigned int gone = 0, created = 0, i;
 
@@ -131,16 +128,25 @@ static void sort_out_change(struct rig *rig, u64 start, u64 nr, bool taken,
 		rig->want.merges += pieces + gone - created;
 }
 
-static void take(struct rig *rig, u64 start, u64 nr)
+/* As @count allocations of the same length; 1 of any length */
+static void take_row(struct rig *rig, u64 start, u64 nr, unsigned int count)
 {
 	struct fast_block before[FAST_BORDER];
-	unsigned int nr_before =
-		fast_border(&rig->fast, start, start + nr, before);
+	unsigned int nr_before = fast_border(&rig->fast, start, start + nr * count, before);
+	unsigned int i;
 
-	fast_take(&rig->fast, start, nr);
-	if (rig->small)
-		model_take(&rig->model, start, nr);
-	sort_out_change(rig, start, nr, true, before, nr_before);
+	for (i = 0; i < count; i++) {
+		fast_take(&rig->fast, start + i * nr, nr);
+		if (rig->small)
+			model_take(&rig->model, start + i * nr, nr);
+	}
+	sort_out_change(rig, start, nr * count, true, count * blocks_of_run(start, nr), before,
+			nr_before);
+}
+
+static void take(struct rig *rig, u64 start, u64 nr)
+{
+	take_row(rig, start, nr, 1);
 }
 
 static const char *order_fault(struct rig *rig, unsigned int o,
@@ -274,6 +280,10 @@ static void make_valid(const struct rig *rig, struct op *op)
 	unsigned int max_order =
 		buddy_core_max_order(rig->fast.end - rig->fast.first);
 
+	if (op->kind == OP_ROW || op->kind == OP_FREE_ROW) {
+		op->align_order = clamp(op->align_order, 0, max_order);
+		op->nr = clamp(op->nr, 1, op->kind == OP_ROW ? ~0U : BUDDY_CORE_ROW_BLOCKS);
+	}
 	if (op->kind != OP_ALLOC && op->kind != OP_AT && op->kind != OP_LARGEST)
 		return;
 	op->start = clamp(op->start, rig->fast.first, rig->fast.end - 1);
@@ -467,7 +477,76 @@ static const char *step_free(struct rig *rig, u64 index)
 		return has_changed(rig) ?
 			       fault(rig, "%d, but the pool changed", ret) :
 			       NULL;
-	sort_out_change(rig, index, nr, false, before, nr_before);
+	sort_out_change(rig, index, nr, false, blocks_of_run(index, nr), before, nr_before);
+	return NULL;
+}
+
+/*
+ * A row is what as many single blocks would be, as far as they are cut from one
+ * maximal free block: the one that best fit finds for the first.
+ */
+static const char *step_row(struct rig *rig, const struct op *op)
+{
+	struct buddy_core_request req = {
+		.nr = 1ULL << op->align_order,
+		.start = rig->fast.first,
+		.end = rig->fast.end,
+		.align_order = op->align_order,
+	};
+	struct buddy_core_extent extent = {};
+	u64 where = 0, index = ~0ULL, want = 0;
+	unsigned int count;
+
+	if (fast_best_fit(&rig->fast, &req, &where)) {
+		fast_query(&rig->fast, where, &extent);
+		want = extent.nr >> op->align_order;
+		want = clamp(op->nr, 0, clamp(want, 0, BUDDY_CORE_ROW_BLOCKS));
+	}
+	count = buddy_core_alloc_row(&rig->core, op->align_order, op->nr, &index);
+	if (count != want || (count && index != where))
+		return fault(rig, "a row of %u at %" PRIu64 " instead of %" PRIu64 " at %" PRIu64,
+			     count, (uint64_t)index, (uint64_t)want, (uint64_t)where);
+	if (count)
+		take_row(rig, where, req.nr, count);
+	else if (has_changed(rig))
+		return fault(rig, "no row, but the pool changed");
+	return NULL;
+}
+
+/* Are these what a row consists of? */
+static bool is_row(const struct rig *rig, const struct op *op)
+{
+	u64 size = 1ULL << op->align_order;
+	u64 at = op->start, i;
+
+	if (at & (size - 1))
+		return false;
+	for (i = 0; i < op->nr; i++, at += size)
+		if (at < rig->fast.first || at >= rig->fast.end || rig->fast.length[at] != size)
+			return false;
+	return true;
+}
+
+static const char *step_free_row(struct rig *rig, const struct op *op)
+{
+	struct fast_block before[FAST_BORDER];
+	u64 nr = op->nr << op->align_order;
+	bool want = is_row(rig, op);
+	unsigned int nr_before = 0;
+	u64 at, length;
+
+	if (want)
+		nr_before = fast_border(&rig->fast, op->start, op->start + nr, before);
+	if (buddy_core_release_row(&rig->core, op->start, op->align_order, op->nr) != want)
+		return fault(rig, "this is %s row", want ? "a" : "no");
+	if (!want)
+		return has_changed(rig) ? fault(rig, "no row, but a change") : NULL;
+	for (at = op->start; at < op->start + nr; at += length) {
+		fast_free(&rig->fast, at, &length);
+		if (rig->small)
+			model_free(&rig->model, at, &length);
+	}
+	sort_out_change(rig, op->start, nr, false, op->nr, before, nr_before);
 	return NULL;
 }
 
@@ -570,6 +649,12 @@ const char *rig_step(struct rig *rig, struct op op)
 		why = step_largest(rig, &op);
 		if (!why)
 			why = step_nr_free(rig, &op);
+		break;
+	case OP_ROW:
+		why = step_row(rig, &op);
+		break;
+	case OP_FREE_ROW:
+		why = step_free_row(rig, &op);
 		break;
 	}
 	return why ? why : verify(rig);

@@ -21,6 +21,8 @@ enum op_kind {
 	OP_FREE,
 	OP_QUERY,
 	OP_LARGEST,
+	OP_ROW,
+	OP_FREE_ROW,
 	OP_KINDS,
 };
 
@@ -28,10 +30,10 @@ enum op_kind {
  * struct op - one operation; any values do, rig_step() makes them valid
  * @kind: enum op_kind
  * @flags: of the request
- * @align_order: of the request
+ * @align_order: of the request; or of each block of a row
  * @start: of the window; or the index
  * @end: of the window
- * @nr: blocks
+ * @nr: blocks, of a row those of its order
  */
 struct op {
 	u8 kind;

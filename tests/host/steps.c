@@ -77,6 +77,8 @@ enum kind {
 	QUERY,
 	LARGEST,
 	NR_FREE,
+	ROW,
+	FREE_ROW,
 	KINDS,
 };
 
@@ -91,6 +93,8 @@ static const char *const kind_names[KINDS] = {
 	"query",
 	"largest",
 	"free in a window",
+	"row",
+	"free of a row",
 };
 
 static struct buddy_core core;
@@ -195,6 +199,29 @@ static void do_free_any(void)
 	live[i] = live[--nr_live];
 }
 
+/* A row of as many blocks as can be, and back: some of them one by one, the rest at once */
+static void do_row(unsigned int order)
+{
+	unsigned int i, nr, single = rng_below(&rng, 4);
+	u64 index;
+
+	nr_accesses = 0;
+	nr = buddy_core_alloc_row(&core, order, BUDDY_CORE_ROW_BLOCKS, &index);
+	note(ROW);
+	for (i = 0; i < nr && i < single; i++)
+		do_free(index + ((u64)i << order));
+	if (i == nr)
+		return;
+	if (rng_below(&rng, 8)) {
+		nr_accesses = 0;
+		buddy_core_release_row(&core, index + ((u64)i << order), order, nr - i);
+		note(FREE_ROW);
+		return;
+	}
+	for (; i < nr; i++)
+		keep(0, index + ((u64)i << order));
+}
+
 static void do_query(u64 index)
 {
 	struct buddy_core_extent extent;
@@ -228,7 +255,10 @@ static void any_operation(void)
 					  .end = core.end };
 	u64 index = core.first + rng_below(&rng, nr_blocks);
 
-	switch (rng_below(&rng, 8)) {
+	switch (rng_below(&rng, 9)) {
+	case 8:
+		do_row(fls64(any_size(nr_blocks)) - 1);
+		break;
 	case 0:
 	case 1:
 		do_alloc(any_size(nr_blocks), rng_below(&rng, 2));
@@ -365,6 +395,10 @@ static u64 bound(enum kind kind, u64 h)
 		return 12 * 64 * h;
 	case NR_FREE:
 		return 8 * (h + 1) * BUDDY_CORE_COUNT_PIECES;
+	case ROW:
+		return 20 * square + 4 * BUDDY_CORE_ROW_BLOCKS;
+	case FREE_ROW:
+		return 20 * square + 6 * BUDDY_CORE_ROW_BLOCKS;
 	default:
 		return 24 * BUDDY_CORE_SEARCH_RUNS * square;
 	}

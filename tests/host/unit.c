@@ -933,6 +933,65 @@ static void free_in_many_pieces(void)
 	CHECK(buddy_core_nr_free_in(&core, 2, 62, 1) == 0);
 }
 
+/* Rows of all orders, freed one by one and at once, whatever they were taken as */
+static void rows_of_any_order(void)
+{
+	const unsigned int most = BUDDY_CORE_ROW_BLOCKS;
+	unsigned int order, i;
+	u64 index, size;
+
+	for (order = 0; order <= 18; order++) {
+		unsigned int nr = order < 13 ? most : 1U << (18 - order);
+
+		size = 1ULL << order;
+		open_pool(0, 1 << 18);
+		CHECK(buddy_core_alloc_row(&core, order, ~0U, &index) == nr);
+		CHECK(index == 0 && !buddy_core_check(&core));
+		for (i = nr; i--;)
+			CHECK(give(i * size));
+		is_whole();
+		for (i = 0; i < nr; i++)
+			CHECK(alloc(size) == i * size);
+		CHECK(!buddy_core_release_row(&core, 0, order + 1, nr));
+		CHECK(!buddy_core_release_row(&core, 0, order, nr + 1));
+		CHECK(!buddy_core_release_row(&core, size, order, nr));
+		CHECK(!buddy_core_release_row(&core, -size, order, 2));
+		CHECK(buddy_core_release_row(&core, 0, order, nr));
+		is_whole();
+		CHECK(!buddy_core_release_row(&core, 0, order, 1));
+	}
+	CHECK(buddy_core_alloc_row(&core, 19, 1, &index) == 0);
+}
+
+/* What looks like a row, but for one block */
+static void rows_that_are_none(void)
+{
+	u64 at, i;
+
+	for (at = 0; at < 160; at++) {
+		open_pool(0, 256);
+		CHECK(take(0, 1) && take(255, 1));
+		for (i = 1; i < 160; i++)
+			CHECK(take(i, 1));
+		CHECK(give(at));
+		CHECK(!buddy_core_release_row(&core, at < 100 ? at - at % 7 : 97, 0, 63));
+		CHECK(at % 2 || take(at, 1));
+		CHECK(buddy_core_release_row(&core, 96, 0, 64) == (at % 2 ? at < 96 : 1));
+		CHECK(!buddy_core_check(&core));
+	}
+	/* The last one goes on beyond its leaf, or has another's length in the next. */
+	open_pool(0, 512);
+	CHECK(take(62, 1) && take(63, 2) && !take(64, 1));
+	CHECK(!buddy_core_release_row(&core, 62, 0, 2));
+	CHECK(give(63) && take(63, 200));
+	CHECK(!buddy_core_release_row(&core, 62, 0, 2));
+	CHECK(!buddy_core_release_row(&core, 64, 6, 2));
+	CHECK(!buddy_core_release_row(&core, 64, 0, 64));
+	CHECK(give(63) && take(63, 1));
+	CHECK(buddy_core_release_row(&core, 62, 0, 2));
+	is_whole();
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -958,8 +1017,7 @@ static const struct {
 	{ "W3 growing window", window_grows },
 	{ "W6 full window", window_fails_when_full },
 	{ "C1 thirds", contiguous_thirds },
-	{ "C2 C3 C6 sizes that are no powers of two",
-	  contiguous_not_a_power_of_two },
+	{ "C2 C3 C6 sizes that are no powers of two", contiguous_not_a_power_of_two },
 	{ "C4 runs across blocks", contiguous_across_blocks },
 	{ "C7 two halves are no whole", contiguous_needs_one_run },
 	{ "A1 alignment above the size", alignment_of_small },
@@ -976,6 +1034,8 @@ static const struct {
 	{ "search while others change the pool", search_with_changes },
 	{ "largest run after many small ones", largest_after_many },
 	{ "free blocks in many pieces", free_in_many_pieces },
+	{ "rows of any order", rows_of_any_order },
+	{ "rows that are none", rows_that_are_none },
 };
 
 static void run(unsigned int i)
