@@ -6,14 +6,22 @@
  *  1. buddy_blocks_alloc() charges the quota, takes memory from the pool and
  *     zeroes it. The blocks have handles that nobody can use yet.
  *  2. The user is told the handles. A bad pointer ends it here, without a trace.
- *  3. buddy_blocks_publish() makes the handles valid. Nothing can fail any more.
- *  4. buddy_blocks_remove() takes the handles away, buddy_blocks_put() their
+ *  3. buddy_rows_publish() makes the handles valid. Nothing can fail any more.
+ *  4. buddy_blocks_remove() takes the handles away, buddy_pieces_put() their
  *     references. A block that has mappings is held until the last goes.
+ *
+ * Blocks that were got together, lie side by side and have handles in sequence are
+ * kept as one, a row: what is to be done for a block of it is to set or clear a bit.
+ * A row of which some blocks were freed has holes. In a hole, memory may be another
+ * block's; the row is split then, for the rows of a file never to overlap. A block
+ * that is mapped has a row of its own.
  */
+#include <linux/bitops.h>
 #include <linux/cleanup.h>
 #include <linux/err.h>
 #include <linux/jiffies.h>
 #include <linux/log2.h>
+#include <linux/math64.h>
 #include <linux/overflow.h>
 #include <linux/rbtree.h>
 #include <linux/sched.h>
@@ -25,121 +33,263 @@
 /* That a process which exits may take for zeroing what it had in a file */
 #define EXIT_TIME	HZ
 
-static struct kmem_cache *block_cache;
+static struct kmem_cache *row_cache;
+
+/*
+ * Rows
+ */
+
+static struct buddy_row *new_row(const char *label)
+{
+	struct buddy_row *row = kmem_cache_alloc(row_cache, GFP_KERNEL);
+
+	if (!row)
+		return NULL;
+	refcount_set(&row->ref, 1);
+	RB_CLEAR_NODE(&row->offset_link);
+	memcpy(row->label, label, sizeof(row->label));
+	return row;
+}
+
+static void free_row(struct buddy_row *row)
+{
+	kmem_cache_free(row_cache, row);
+}
+
+/* Blocks up to the last that has a handle */
+static unsigned int row_length(const struct buddy_row *row)
+{
+	return fls64(row->live);
+}
+
+static u64 row_end(const struct buddy_row *row)
+{
+	return row->offset + row_length(row) * row->length;
+}
+
+static u64 first_bits(unsigned int nr)
+{
+	return nr ? ~0ULL >> (64 - nr) : 0;
+}
+
+/* Has the row handles that are valid? */
+static bool is_published(const struct buddy_row *row)
+{
+	return !RB_EMPTY_NODE(&row->offset_link);
+}
 
 /*
  * Handles
  *
- * Two trees of nodes in the blocks themselves: a handle is given and taken away
- * without memory of its own. A block whose handle is not valid yet is in the tree of
+ * Two trees of nodes in the rows themselves: a handle is given and taken away
+ * without memory of its own. A row whose handles are not valid yet is in the tree of
  * handles only.
  */
 
+static u32 last_handle(const struct rb_node *link)
+{
+	const struct buddy_row *row = rb_entry(link, struct buddy_row, handle_link);
+
+	return row->handle + row_length(row) - 1;
+}
+
 static int compare_handle(const void *key, const struct rb_node *link)
 {
-	u32 handle = rb_entry(link, struct buddy_block, handle_link)->handle;
-	u32 wanted = *(const u32 *)key;
+	const struct buddy_row *row = rb_entry(link, struct buddy_row, handle_link);
+	u32 handle = *(const u32 *)key;
 
-	return wanted < handle ? -1 : wanted > handle;
+	if (handle < row->handle)
+		return -1;
+	return handle - row->handle >= row_length(row);
 }
 
-static int compare_block_handles(struct rb_node *new, const struct rb_node *link)
+/* Rows that have a handle in common are the same. */
+static int compare_handles(struct rb_node *new, const struct rb_node *link)
 {
-	return compare_handle(&rb_entry(new, struct buddy_block, handle_link)->handle, link);
-}
+	const struct buddy_row *row = rb_entry(new, struct buddy_row, handle_link);
+	u32 last = last_handle(new);
 
-static bool block_is_before(struct rb_node *a, const struct rb_node *b)
-{
-	return rb_entry(a, struct buddy_block, offset_link)->offset <
-	       rb_entry(b, struct buddy_block, offset_link)->offset;
+	return compare_handle(&last, link) < 0 ? -1 : compare_handle(&row->handle, link) > 0;
 }
 
 static int compare_offset(const void *key, const struct rb_node *link)
 {
-	const struct buddy_block *block = rb_entry(link, struct buddy_block, offset_link);
+	const struct buddy_row *row = rb_entry(link, struct buddy_row, offset_link);
 	u64 offset = *(const u64 *)key;
 
-	if (offset < block->offset)
+	if (offset < row->offset)
 		return -1;
-	return offset - block->offset >= block->length;
+	return offset - row->offset >= row_length(row) * row->length;
 }
 
-/* Has the block a handle that is valid? */
-static bool is_published(const struct buddy_block *block)
+static bool row_is_before(struct rb_node *a, const struct rb_node *b)
 {
-	return !RB_EMPTY_NODE(&block->offset_link);
+	return rb_entry(a, struct buddy_row, offset_link)->offset <
+	       rb_entry(b, struct buddy_row, offset_link)->offset;
 }
 
-static void publish(struct buddy_file *file, struct buddy_block *block)
+static void publish(struct buddy_file *file, struct buddy_row *row)
 {
-	rb_add(&block->offset_link, &file->by_offset, block_is_before);
+	rb_add(&row->offset_link, &file->by_offset, row_is_before);
 }
 
-static void unpublish(struct buddy_file *file, struct buddy_block *block)
+/* The row that a handle is in, which is the @n th there; NULL if there is none, or not yet */
+static struct buddy_row *find_handle(struct buddy_file *file, u32 handle, unsigned int *n)
 {
-	rb_erase(&block->offset_link, &file->by_offset);
-	RB_CLEAR_NODE(&block->offset_link);
-}
-
-/**
- * buddy_file_find_handle() - the block of a file that has a handle
- * @file: the file, locked
- * @handle: any number
- *
- * Return: the block, or NULL if there is none, or not yet.
- */
-struct buddy_block *buddy_file_find_handle(struct buddy_file *file, u32 handle)
-{
-	struct buddy_block *block;
+	struct buddy_row *row;
 	struct rb_node *link;
 
 	lockdep_assert_held(&file->lock);
 	link = rb_find(&handle, &file->by_handle, compare_handle);
-	block = rb_entry_safe(link, struct buddy_block, handle_link);
-	return block && is_published(block) ? block : NULL;
+	row = rb_entry_safe(link, struct buddy_row, handle_link);
+	if (!row || !is_published(row))
+		return NULL;
+	*n = handle - row->handle;
+	return row->live >> *n & 1 ? row : NULL;
 }
 
-/**
- * buddy_file_find_next() - the block of a file with the least handle from one on
- * @file: the file, locked
- * @handle: any number
- *
- * Return: the block, or NULL if there is none.
- */
-struct buddy_block *buddy_file_find_next(struct buddy_file *file, u32 handle)
+/* Likewise, of the least handle from @handle on */
+static struct buddy_row *find_next(struct buddy_file *file, u32 handle, unsigned int *n)
 {
 	struct rb_node *link = file->by_handle.rb_node;
-	struct buddy_block *block, *found = NULL;
+	struct buddy_row *row, *found = NULL;
 
 	lockdep_assert_held(&file->lock);
 	while (link) {
-		block = rb_entry(link, struct buddy_block, handle_link);
-		if (block->handle >= handle)
-			found = block;
-		link = block->handle_link.rb_left;
-		if (block->handle < handle)
-			link = block->handle_link.rb_right;
+		row = rb_entry(link, struct buddy_row, handle_link);
+		if (compare_handle(&handle, link) <= 0) {
+			found = row;
+			link = link->rb_left;
+		} else {
+			link = link->rb_right;
+		}
 	}
 	while (found && !is_published(found))
-		found = rb_entry_safe(rb_next(&found->handle_link), struct buddy_block,
-				      handle_link);
+		found = rb_entry_safe(rb_next(&found->handle_link), struct buddy_row, handle_link);
+	if (!found)
+		return NULL;
+	*n = handle > found->handle ? handle - found->handle : 0;
+	*n += __ffs64(found->live >> *n);
 	return found;
 }
 
-/**
- * buddy_file_find() - the block of a file that an offset lies in
- * @file: the file, locked
- * @offset: in the range
- *
- * Return: the block, or NULL.
- */
-struct buddy_block *buddy_file_find(struct buddy_file *file, u64 offset)
+/* The row with the block that an offset lies in, which is the @n th there; or NULL */
+static struct buddy_row *find_offset(struct buddy_file *file, u64 offset, unsigned int *n)
 {
+	struct buddy_row *row;
 	struct rb_node *link;
 
 	lockdep_assert_held(&file->lock);
 	link = rb_find(&offset, &file->by_offset, compare_offset);
-	return rb_entry_safe(link, struct buddy_block, offset_link);
+	row = rb_entry_safe(link, struct buddy_row, offset_link);
+	if (!row)
+		return NULL;
+	*n = div64_u64(offset - row->offset, row->length);
+	return row->live >> *n & 1 ? row : NULL;
+}
+
+static void describe(const struct buddy_row *row, unsigned int n, struct buddy_pool_query *query)
+{
+	query->handle = row->handle + n;
+	query->mappings = refcount_read(&row->ref) - 1;
+	query->offset = row->offset + n * row->length;
+	query->granted = row->length;
+	query->map_offset = query->offset;
+	memcpy(query->label, row->label, sizeof(query->label));
+}
+
+/**
+ * buddy_file_query() - tell about a block of a file
+ * @file: the file, locked
+ * @handle: any number
+ * @query: what it is, if there is one
+ *
+ * Return: whether there is a block with that handle.
+ */
+bool buddy_file_query(struct buddy_file *file, u32 handle, struct buddy_pool_query *query)
+{
+	unsigned int n;
+	struct buddy_row *row = find_handle(file, handle, &n);
+
+	if (row)
+		describe(row, n, query);
+	return row;
+}
+
+/**
+ * buddy_file_query_next() - tell about the block with the least handle from one on
+ * @file: the file, locked
+ * @handle: any number
+ * @query: what it is, if there is one
+ *
+ * Return: whether there is such a block.
+ */
+bool buddy_file_query_next(struct buddy_file *file, u32 handle, struct buddy_pool_query *query)
+{
+	unsigned int n;
+	struct buddy_row *row = find_next(file, handle, &n);
+
+	if (row)
+		describe(row, n, query);
+	return row;
+}
+
+/**
+ * buddy_file_owns() - is an offset in a block of a file?
+ * @file: the file, locked
+ * @offset: in the range
+ *
+ * Return: whether it is.
+ */
+bool buddy_file_owns(struct buddy_file *file, u64 offset)
+{
+	unsigned int n;
+
+	return find_offset(file, offset, &n);
+}
+
+/*
+ * Splitting rows
+ */
+
+/* The first block that has a handle is the first of the row. */
+static void trim(struct buddy_row *row)
+{
+	unsigned int n = __ffs64(row->live);
+
+	row->handle += n;
+	row->offset += n * row->length;
+	row->live >>= n;
+}
+
+/*
+ * Make what there is of a published row from its @n th block on a row of its own, which
+ * is returned. Both have blocks then. Without memory, nothing is changed.
+ */
+static struct buddy_row *split(struct buddy_file *file, struct buddy_row *row, unsigned int n)
+{
+	struct buddy_row *rest = new_row(row->label);
+
+	lockdep_assert_held(&file->lock);
+	if (!rest)
+		return NULL;
+	rest->handle = row->handle + n;
+	rest->offset = row->offset + n * row->length;
+	rest->length = row->length;
+	rest->live = row->live >> n;
+	trim(rest);
+	row->live &= first_bits(n);
+	rb_find_add(&rest->handle_link, &file->by_handle, compare_handles);
+	publish(file, rest);
+	return rest;
+}
+
+/* A row of its own for the @n th block, or NULL without memory */
+static struct buddy_row *isolate(struct buddy_file *file, struct buddy_row *row, unsigned int n)
+{
+	if (n + 1 < row_length(row) && !split(file, row, n + 1))
+		return NULL;
+	return n ? split(file, row, n) : row;
 }
 
 /**
@@ -148,81 +298,167 @@ struct buddy_block *buddy_file_find(struct buddy_file *file, u64 offset)
  * @offset: of the mapping's start in the range
  * @length: of the mapping in bytes
  *
- * Return: the block, with a reference for the mapping; or NULL if the mapping is
- * not all inside one block of @file.
+ * Return: the row of that block alone, with a reference for the mapping; or an ERR_PTR():
+ * -EINVAL if the mapping is not all inside one block of @file, or -ENOMEM.
  */
-struct buddy_block *buddy_file_get_mapped(struct buddy_file *file, u64 offset, u64 length)
+struct buddy_row *buddy_file_get_mapped(struct buddy_file *file, u64 offset, u64 length)
 {
-	struct buddy_block *block;
+	struct buddy_row *row;
+	unsigned int n;
 
 	guard(mutex)(&file->lock);
-	block = buddy_file_find(file, offset);
-	if (!block || length > block->length - (offset - block->offset))
-		return NULL;
-	refcount_inc(&block->ref);
-	return block;
+	row = find_offset(file, offset, &n);
+	if (!row || length > row->length - (offset - row->offset - n * row->length))
+		return ERR_PTR(-EINVAL);
+	row = isolate(file, row, n);
+	if (!row)
+		return ERR_PTR(-ENOMEM);
+	refcount_inc(&row->ref);
+	return row;
 }
 
-/* Handles count up, so that one which was freed is not soon another block's. */
-static void reserve_handles(struct buddy_file *file, struct buddy_block **blocks, u32 count)
+/*
+ * If the memory of a new row is in a hole of another, split that. There is no more than
+ * one such: where a row begins and ends it has blocks, and none is in the new one's
+ * memory. From here on no other can come to be, because that memory is taken.
+ */
+static bool split_around(struct buddy_file *file, const struct buddy_row *new)
+{
+	struct rb_node *link = rb_find(&new->offset, &file->by_offset, compare_offset);
+	struct buddy_row *row = rb_entry_safe(link, struct buddy_row, offset_link);
+
+	if (!row)
+		return true;
+	return split(file, row, div64_u64(new->offset - row->offset, row->length) + 1);
+}
+
+/*
+ * Handles count up, so that one which was freed is not soon another block's. Those of a
+ * row are in sequence, without 0, which is none.
+ */
+static void reserve_row(struct buddy_file *file, struct buddy_row *row)
+{
+	unsigned int nr = row_length(row);
+	struct rb_node *other;
+
+	do {
+		row->handle = file->last_handle + 1;
+		if (!row->handle || row->handle + nr - 1 < row->handle)
+			row->handle = 1;
+		file->last_handle = row->handle + nr - 1;
+		/* After 2^32 there may be others in the way. */
+		other = rb_find_add(&row->handle_link, &file->by_handle, compare_handles);
+		if (other)
+			file->last_handle = last_handle(other);
+	} while (other);
+}
+
+/* Returns 0 or -ENOMEM. */
+static int reserve_handles(struct buddy_file *file, struct buddy_row **rows, u32 nr)
 {
 	u32 i;
 
 	guard(mutex)(&file->lock);
-	for (i = 0; i < count; i++) {
-		do {
-			/* 0 is none; after 2^32 there may be others in the way. */
-			blocks[i]->handle = ++file->last_handle ?: ++file->last_handle;
-		} while (rb_find_add(&blocks[i]->handle_link, &file->by_handle,
-				     compare_block_handles));
-	}
+	for (i = 0; i < nr; i++)
+		if (!split_around(file, rows[i]))
+			return -ENOMEM;
+	for (i = 0; i < nr; i++)
+		reserve_row(file, rows[i]);
+	return 0;
 }
 
 /**
- * buddy_blocks_publish() - make handles valid
- * @file: the file, which owns the blocks from here on
- * @blocks: the blocks
- * @count: how many
+ * buddy_rows_publish() - make handles valid
+ * @file: the file, which owns the rows from here on
+ * @rows: the rows
+ * @nr: how many
  */
-void buddy_blocks_publish(struct buddy_file *file, struct buddy_block **blocks, u32 count)
+void buddy_rows_publish(struct buddy_file *file, struct buddy_row **rows, u32 nr)
 {
 	u32 i;
 
 	guard(mutex)(&file->lock);
-	for (i = 0; i < count; i++)
-		publish(file, blocks[i]);
+	for (i = 0; i < nr; i++)
+		publish(file, rows[i]);
+}
+
+/*
+ * Taking handles away
+ */
+
+/* The row of @handle, looked for first where the piece before is from */
+static struct buddy_row *find_handle_near(struct buddy_file *file, u32 handle,
+					  struct buddy_row *row, unsigned int *n)
+{
+	if (row) {
+		*n = handle - row->handle;
+		if (*n < BUDDY_ROW_BLOCKS && row->live >> *n & 1)
+			return row;
+	}
+	return find_handle(file, handle, n);
+}
+
+/* The row lost the blocks of this piece, and maybe those of others. */
+static void settle(struct buddy_file *file, struct buddy_piece *piece)
+{
+	struct buddy_row *row = piece->row;
+
+	if (row->live) {
+		trim(row);
+		piece->row = NULL;
+	} else if (is_published(row)) {
+		rb_erase(&row->handle_link, &file->by_handle);
+		rb_erase(&row->offset_link, &file->by_offset);
+		RB_CLEAR_NODE(&row->offset_link);
+	} else {
+		/* Another piece has it. */
+		piece->row = NULL;
+	}
 }
 
 /**
  * buddy_blocks_remove() - take handles away, all or none
  * @file: the file
  * @entries: the handles, which may be any numbers
- * @blocks: set to the blocks, which the caller has to put
- * @count: how many
+ * @pieces: room for @count; set to what the blocks are, which the caller has to put
+ * @count: how many, at least one
  *
- * Return: false, and nothing is changed, if there is no such handle, or one is
- * there twice.
+ * Return: how many pieces they are; 0, and nothing is changed, if there is no such
+ * handle, or one is there twice.
  */
-bool buddy_blocks_remove(struct buddy_file *file, const struct buddy_pool_block *entries,
-			 struct buddy_block **blocks, u32 count)
+u32 buddy_blocks_remove(struct buddy_file *file, const struct buddy_pool_block *entries,
+			struct buddy_piece *pieces, u32 count)
 {
-	u32 i, n;
+	struct buddy_piece *piece = NULL;
+	struct buddy_row *row = NULL;
+	u32 i, p, nr = 0;
+	unsigned int n;
 
 	guard(mutex)(&file->lock);
-	for (n = 0; n < count; n++) {
-		blocks[n] = buddy_file_find_handle(file, entries[n].handle);
-		if (!blocks[n])
+	for (i = 0; i < count; i++) {
+		row = find_handle_near(file, entries[i].handle, row, &n);
+		if (!row)
 			break;
 		/* So that a second look finds none */
-		unpublish(file, blocks[n]);
+		row->live &= ~BIT_ULL(n);
+		if (!piece || piece->row != row || n != piece->first + piece->count) {
+			piece = &pieces[nr++];
+			*piece = (struct buddy_piece){
+				.offset = row->offset + n * row->length,
+				.length = row->length,
+				.row = row,
+				.first = n,
+			};
+		}
+		piece->count++;
 	}
-	for (i = 0; i < n; i++) {
-		if (n < count)
-			publish(file, blocks[i]);
+	for (p = 0; p < nr; p++) {
+		if (i == count)
+			settle(file, &pieces[p]);
 		else
-			rb_erase(&blocks[i]->handle_link, &file->by_handle);
+			pieces[p].row->live |= first_bits(pieces[p].count) << pieces[p].first;
 	}
-	return n == count;
+	return i == count ? nr : 0;
 }
 
 /*
@@ -230,15 +466,14 @@ bool buddy_blocks_remove(struct buddy_file *file, const struct buddy_pool_block 
  */
 
 /* Quotas are checked before, so that a refused request takes nothing. */
-static u64 granted_length(const struct buddy_pool *pool, const struct buddy_pool_alloc *alloc)
+static u64 granted_length(const struct buddy_pool_limits *limits,
+			  const struct buddy_pool_alloc *alloc)
 {
-	struct buddy_pool_limits limits;
 	u64 length = alloc->length;
 
-	buddy_pool_limits(pool, &limits);
-	if (length > limits.size)
+	if (length > limits->size)
 		return 0;	/* refused by the pool, which knows why */
-	length = max(length + limits.min_block - 1, limits.min_block) & ~(limits.min_block - 1);
+	length = max(length + limits->min_block - 1, limits->min_block) & ~(limits->min_block - 1);
 	if (alloc->flags & BUDDY_POOL_ALLOC_POW2)
 		length = 1ULL << fls64(length - 1);
 	return length;
@@ -248,20 +483,18 @@ static u64 granted_length(const struct buddy_pool *pool, const struct buddy_pool
  * The window comes in offsets from the start of the range. One that begins there and
  * is not FIXED is no window to the pool, which can be quicker without.
  */
-static bool to_request(const struct buddy_node *node, const struct buddy_pool_alloc *alloc,
+static bool to_request(const struct buddy_pool_limits *limits, const struct buddy_pool_alloc *alloc,
 		       struct buddy_pool_request *request)
 {
 	bool has_start = alloc->start || alloc->flags & BUDDY_POOL_ALLOC_FIXED;
-	struct buddy_pool_limits limits;
 
-	buddy_pool_limits(node->pool, &limits);
-	if (alloc->start >= limits.size || alloc->end > limits.size)
+	if (alloc->start >= limits->size || alloc->end > limits->size)
 		return false;
 	*request = (struct buddy_pool_request){
 		.size = alloc->length,
 		.align = alloc->align,
-		.start = has_start ? node->base + alloc->start : 0,
-		.end = alloc->end ? node->base + alloc->end : 0,
+		.start = has_start ? limits->base + alloc->start : 0,
+		.end = alloc->end ? limits->base + alloc->end : 0,
 		.flags = alloc->flags | BUDDY_POOL_MAY_SLEEP | BUDDY_POOL_WANT_LARGEST,
 	};
 	return true;
@@ -275,25 +508,30 @@ static int refuse(struct buddy_pool_alloc *alloc, int err, enum buddy_pool_reaso
 	return err;
 }
 
-/* Remembers for poll() since when there is no space. */
+/*
+ * Memory for a row of up to @count blocks. Remembers for poll() since when there is no
+ * space.
+ */
 static int take_memory(struct buddy_file *file, const struct buddy_pool_request *request,
-		       struct buddy_pool_alloc *alloc, struct buddy_block *block)
+		       struct buddy_pool_alloc *alloc, struct buddy_row *row, u32 count)
 {
 	struct buddy_node *node = file->node;
 	struct buddy_pool_result result;
 	u64 nr_freed;
 	int err;
 
-	err = buddy_pool_alloc_for_node(node->pool, request, &result, &nr_freed);
+	err = buddy_pool_alloc_row(node->pool, request, min(count, BUDDY_ROW_BLOCKS), &result,
+				   &nr_freed);
 	if (err == -ENOSPC) {
 		WRITE_ONCE(file->refused_at, nr_freed);
 		WRITE_ONCE(file->refused, true);
 		return refuse(alloc, err, result.reason, result.largest);
 	}
-	if (err)
+	if (err < 0)
 		return refuse(alloc, err, result.reason, 0);
-	block->offset = result.address - node->base;
-	block->length = result.size;
+	row->offset = result.address - node->base;
+	row->length = result.size;
+	row->live = first_bits(err);
 	return 0;
 }
 
@@ -308,130 +546,143 @@ static int refuse_quota(struct buddy_file *file, const struct buddy_pool_request
 	return refuse(alloc, -EDQUOT, BUDDY_POOL_REASON_QUOTA, left);
 }
 
-/* Before anybody else sees what is in the block; nothing if it is not the pool's way */
-static int zero_new(const struct buddy_node *node, const struct buddy_block *block)
+/* Before anybody else sees what is in there; nothing if it is not the pool's way */
+static int zero_new(const struct buddy_node *node, u64 offset, u64 length)
 {
 	enum buddy_pool_zero when = node->policy.zero;
 
 	if (!buddy_pool_range(node->pool)->backing || when == BUDDY_POOL_ZERO_NEVER)
 		return 0;
-	return buddy_pool_zero_new(node->pool, block->offset, block->length,
-				   when == BUDDY_POOL_ZERO_FREE, current);
+	return buddy_pool_zero_new(node->pool, offset, length, when == BUDDY_POOL_ZERO_FREE,
+				   current);
 }
 
 /* A process that exits should be gone soon, however many blocks it had. */
-static void zero_old(const struct buddy_node *node, const struct buddy_block *block)
+static void zero_old(struct buddy_file *file, const struct buddy_piece *piece)
 {
-	struct buddy_file *file = block->file;
+	const struct buddy_node *node = file->node;
 
 	if (!buddy_pool_range(node->pool)->backing || node->policy.zero != BUDDY_POOL_ZERO_FREE)
 		return;
 	if (current->flags & PF_EXITING && !READ_ONCE(file->exit_until))
 		WRITE_ONCE(file->exit_until, (jiffies + EXIT_TIME) | 1);
-	buddy_pool_zero_old(node->pool, block->offset, block->length,
+	buddy_pool_zero_old(node->pool, piece->offset, piece->count * piece->length,
 			    READ_ONCE(file->exit_until));
 }
 
-/* Memory for a block, zeroed if need be */
-static int fill_block(struct buddy_file *file, const struct buddy_pool_request *request,
-		      struct buddy_pool_alloc *alloc, struct buddy_block *block)
+/* Makes two rows one, if they lie side by side; neither has handles yet. */
+static bool join(struct buddy_row *row, struct buddy_row *next)
 {
-	struct buddy_node *node = file->node;
-	int err;
+	unsigned int nr = row_length(row);
 
-	err = take_memory(file, request, alloc, block);
-	if (err)
-		return err;
-	err = zero_new(node, block);
-	if (err)
-		buddy_pool_free(node->pool, node->base + block->offset, NULL);
+	if (next->offset != row_end(row) || nr + row_length(next) > BUDDY_ROW_BLOCKS)
+		return false;
+	row->live |= next->live << nr;
+	free_row(next);
+	return true;
+}
+
+/*
+ * Rows of @count blocks in all, zeroed if need be. On error, too, @nr says how many rows
+ * there are.
+ */
+static int fill_rows(struct buddy_file *file, const struct buddy_pool_request *request,
+		     struct buddy_pool_alloc *alloc, struct buddy_row **rows, u32 *nr, u32 count)
+{
+	struct buddy_row *row;
+	unsigned int blocks;
+	u64 offset, length;
+	u32 filled;
+	int err = 0;
+
+	for (filled = 0; !err && filled < count; filled += blocks) {
+		row = new_row(alloc->label);
+
+		if (!row)
+			return refuse(alloc, -ENOMEM, BUDDY_POOL_REASON_MEMORY, 0);
+		err = take_memory(file, request, alloc, row, count - filled);
+		if (err) {
+			free_row(row);
+			return err;
+		}
+		offset = row->offset;
+		blocks = row_length(row);
+		length = blocks * row->length;
+		if (!*nr || !join(rows[*nr - 1], row))
+			rows[(*nr)++] = row;
+		err = zero_new(file->node, offset, length);
+	}
 	return err;
 }
 
-/* Blocks that nobody ever saw, of which the first @filled have memory */
-static void forget_blocks(struct buddy_file *file, struct buddy_block **blocks, u32 count,
-			  u32 filled, u64 charge)
+/* Rows that nobody ever saw, of blocks that @count and @charge were charged for */
+static void forget_rows(struct buddy_file *file, struct buddy_row **rows, u32 nr, u32 count,
+			u64 charge)
 {
 	struct buddy_node *node = file->node;
-	u32 i;
+	u32 i, filled = 0;
 
 	buddy_quota_uncharge(file, count, charge);
-	for (i = 0; i < filled; i++)
-		buddy_pool_free(node->pool, node->base + blocks[i]->offset, NULL);
-	kmem_cache_free_bulk(block_cache, count, (void **)blocks);
+	for (i = 0; i < nr; i++) {
+		filled += row_length(rows[i]);
+		buddy_pool_free_row(node->pool, node->base + rows[i]->offset, rows[i]->length,
+				    row_length(rows[i]));
+		free_row(rows[i]);
+	}
 	/* That they came back is no reason to try again. */
 	WRITE_ONCE(file->refused_at, READ_ONCE(file->refused_at) + filled);
-}
-
-static bool new_blocks(struct buddy_file *file, const char *label, struct buddy_block **blocks,
-		       u32 count)
-{
-	u32 i;
-
-	if (!kmem_cache_alloc_bulk(block_cache, GFP_KERNEL, count, (void **)blocks))
-		return false;
-	for (i = 0; i < count; i++) {
-		*blocks[i] = (struct buddy_block){ .file = file };
-		refcount_set(&blocks[i]->ref, 1);
-		RB_CLEAR_NODE(&blocks[i]->offset_link);
-		memcpy(blocks[i]->label, label, sizeof(blocks[i]->label));
-	}
-	return true;
 }
 
 /**
  * buddy_blocks_alloc() - blocks for a request, zeroed if need be
  * @file: whose blocks they are to be
  * @alloc: the request for each; its reason and largest are set on refusal
- * @blocks: set to the blocks, whose handles are not valid yet
- * @count: how many of them, all or none
+ * @rows: room for @count; set to rows of blocks, whose handles are not valid yet
+ * @count: how many blocks, all or none
  *
- * Return: 0 or an errno as in the user API.
+ * Return: how many rows, or an errno as in the user API.
  */
 int buddy_blocks_alloc(struct buddy_file *file, struct buddy_pool_alloc *alloc,
-		       struct buddy_block **blocks, u32 count)
+		       struct buddy_row **rows, u32 count)
 {
 	struct buddy_pool_request request;
+	struct buddy_pool_limits limits;
 	u64 charge, left;
-	u32 filled;
-	int err = 0;
+	u32 nr = 0;
+	int err;
 
-	if (!to_request(file->node, alloc, &request))
+	buddy_pool_limits(file->node->pool, &limits);
+	if (!to_request(&limits, alloc, &request))
 		return refuse(alloc, -EINVAL, BUDDY_POOL_REASON_WINDOW, 0);
-	if (check_mul_overflow(granted_length(file->node->pool, alloc), (u64)count, &charge))
+	if (check_mul_overflow(granted_length(&limits, alloc), (u64)count, &charge))
 		charge = U64_MAX;
 	if (!buddy_quota_charge(file, count, charge, &left))
 		return refuse_quota(file, &request, alloc, left);
-	if (!new_blocks(file, alloc->label, blocks, count)) {
-		buddy_quota_uncharge(file, count, charge);
-		return refuse(alloc, -ENOMEM, BUDDY_POOL_REASON_MEMORY, 0);
-	}
-	for (filled = 0; filled < count; filled++) {
-		err = fill_block(file, &request, alloc, blocks[filled]);
-		if (err)
-			break;
-	}
+	err = fill_rows(file, &request, alloc, rows, &nr, count);
+	if (!err && reserve_handles(file, rows, nr))
+		err = refuse(alloc, -ENOMEM, BUDDY_POOL_REASON_MEMORY, 0);
 	if (err)
-		forget_blocks(file, blocks, count, filled, charge);
-	else
-		reserve_handles(file, blocks, count);
-	return err;
+		forget_rows(file, rows, nr, count, charge);
+	return err ?: nr;
 }
 
 /**
- * buddy_blocks_drop() - undo buddy_blocks_alloc()
+ * buddy_rows_drop() - undo buddy_blocks_alloc()
  * @file: the file
- * @blocks: its blocks, whose handles were never valid
- * @count: how many
+ * @rows: its rows, whose handles were never valid
+ * @nr: how many
  */
-void buddy_blocks_drop(struct buddy_file *file, struct buddy_block **blocks, u32 count)
+void buddy_rows_drop(struct buddy_file *file, struct buddy_row **rows, u32 nr)
 {
-	u32 i;
+	u32 i, count = 0;
 
-	scoped_guard(mutex, &file->lock)
-		for (i = 0; i < count; i++)
-			rb_erase(&blocks[i]->handle_link, &file->by_handle);
-	forget_blocks(file, blocks, count, count, count * blocks[0]->length);
+	scoped_guard(mutex, &file->lock) {
+		for (i = 0; i < nr; i++) {
+			rb_erase(&rows[i]->handle_link, &file->by_handle);
+			count += row_length(rows[i]);
+		}
+	}
+	forget_rows(file, rows, nr, count, count * rows[0]->length);
 }
 
 /*
@@ -439,79 +690,131 @@ void buddy_blocks_drop(struct buddy_file *file, struct buddy_block **blocks, u32
  */
 
 /* Blocks that nobody has any more. They may be in use in the statistics until now. */
-static void free_blocks(struct buddy_file *file, struct buddy_block **blocks, u32 count)
+static void free_pieces(struct buddy_file *file, struct buddy_piece *pieces, u32 nr)
 {
 	struct buddy_node *node = file->node;
-	u64 bytes = 0;
+	u64 blocks = 0, bytes = 0;
 	u32 i;
 
-	for (i = 0; i < count; i++) {
-		zero_old(node, blocks[i]);
-		bytes += blocks[i]->length;
+	for (i = 0; i < nr; i++) {
+		zero_old(file, &pieces[i]);
+		blocks += pieces[i].count;
+		bytes += pieces[i].count * pieces[i].length;
 	}
 	/* First, for those who are woken when the memory is free */
-	buddy_quota_uncharge(file, count, bytes);
-	for (i = 0; i < count; i++)
-		buddy_pool_free(node->pool, node->base + blocks[i]->offset, NULL);
-	kmem_cache_free_bulk(block_cache, count, (void **)blocks);
-}
-
-/**
- * buddy_block_put_mapped() - drop a mapping's reference
- * @block: the block; if this is the last reference it was held, and is freed
- */
-void buddy_block_put_mapped(struct buddy_block *block)
-{
-	struct buddy_node *node = block->file->node;
-
-	if (refcount_dec_and_test(&block->ref)) {
-		buddy_pool_unhold(node->pool, node->base + block->offset, block->length);
-		free_blocks(block->file, &block, 1);
+	buddy_quota_uncharge(file, blocks, bytes);
+	for (i = 0; i < nr; i++) {
+		buddy_pool_free_row(node->pool, node->base + pieces[i].offset, pieces[i].length,
+				    pieces[i].count);
+		if (pieces[i].row)
+			free_row(pieces[i].row);
 	}
 }
 
 /**
- * buddy_blocks_put() - drop the references of handles
+ * buddy_row_put_mapped() - drop a mapping's reference
  * @file: the file
- * @blocks: the blocks, whose handles are gone; no longer valid afterwards
- * @count: how many, at least one
+ * @row: the row of the block; if this is the last reference it was held, and is freed
  */
-void buddy_blocks_put(struct buddy_file *file, struct buddy_block **blocks, u32 count)
+void buddy_row_put_mapped(struct buddy_file *file, struct buddy_row *row)
+{
+	struct buddy_piece piece = {
+		.offset = row->offset,
+		.length = row->length,
+		.row = row,
+		.count = 1,
+	};
+	struct buddy_node *node = file->node;
+
+	if (refcount_dec_and_test(&row->ref)) {
+		buddy_pool_unhold(node->pool, node->base + piece.offset, piece.length);
+		free_pieces(file, &piece, 1);
+	}
+}
+
+/**
+ * buddy_pieces_put() - drop the references of handles
+ * @file: the file
+ * @pieces: the blocks, whose handles are gone
+ * @nr: how many pieces
+ */
+void buddy_pieces_put(struct buddy_file *file, struct buddy_piece *pieces, u32 nr)
 {
 	struct buddy_node *node = file->node;
 	u32 i, last = 0;
 
-	for (i = 0; i < count; i++) {
-		struct buddy_block *block = blocks[i];
+	for (i = 0; i < nr; i++) {
+		struct buddy_piece *piece = &pieces[i];
 
 		/* Without its handle, nothing but a mapping can add a reference. */
-		if (refcount_dec_if_one(&block->ref)) {
-			blocks[last++] = block;
+		if (!piece->row || refcount_dec_if_one(&piece->row->ref)) {
+			pieces[last++] = *piece;
 			continue;
 		}
-		buddy_pool_hold(node->pool, node->base + block->offset, block->length);
-		buddy_block_put_mapped(block);
+		buddy_pool_hold(node->pool, node->base + piece->offset, piece->length);
+		buddy_row_put_mapped(file, piece->row);
 	}
 	if (last)
-		free_blocks(file, blocks, last);
+		free_pieces(file, pieces, last);
+}
+
+/* The first blocks of a row that go together; none of them is in it any more. */
+static struct buddy_piece take_piece(struct buddy_row *row)
+{
+	unsigned int first = __ffs64(row->live);
+	u64 others = ~(row->live >> first);
+	struct buddy_piece piece = {
+		.offset = row->offset + first * row->length,
+		.length = row->length,
+		.first = first,
+		.count = others ? __ffs64(others) : BUDDY_ROW_BLOCKS,
+	};
+
+	row->live &= ~(first_bits(piece.count) << first);
+	if (!row->live)
+		piece.row = row;
+	return piece;
+}
+
+/**
+ * buddy_file_put_blocks() - drop all that a file has
+ * @file: the file, which has no mappings, and nobody else has it
+ */
+void buddy_file_put_blocks(struct buddy_file *file)
+{
+	struct buddy_row *row, *next;
+	struct buddy_piece pieces[16];
+	u32 nr = 0;
+
+	rbtree_postorder_for_each_entry_safe(row, next, &file->by_handle, handle_link) {
+		while (row->live) {
+			pieces[nr++] = take_piece(row);
+			if (nr == ARRAY_SIZE(pieces)) {
+				buddy_pieces_put(file, pieces, nr);
+				nr = 0;
+				cond_resched();
+			}
+		}
+	}
+	buddy_pieces_put(file, pieces, nr);
 }
 
 /*
- * Where blocks come from
+ * Where rows come from
  */
 
 /* Returns 0 or -ENOMEM. */
 int buddy_block_init(void)
 {
 	/* Its place in a page is 114 bytes; 8 more point to the cgroup that pays. */
-	static_assert(sizeof(struct buddy_block) <= 112);
+	static_assert(sizeof(struct buddy_row) <= 112);
 
-	block_cache = bp_kmem_cache_create_unmerged("buddy_pool_block", sizeof(struct buddy_block),
-						    __alignof__(struct buddy_block), SLAB_ACCOUNT);
-	return block_cache ? 0 : -ENOMEM;
+	row_cache = bp_kmem_cache_create_unmerged("buddy_pool_block", sizeof(struct buddy_row),
+						  __alignof__(struct buddy_row), SLAB_ACCOUNT);
+	return row_cache ? 0 : -ENOMEM;
 }
 
 void buddy_block_exit(void)
 {
-	kmem_cache_destroy(block_cache);
+	kmem_cache_destroy(row_cache);
 }

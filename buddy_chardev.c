@@ -37,21 +37,21 @@ static void release_node(struct kref *ref)
 
 static void buddy_vma_open(struct vm_area_struct *vma)
 {
-	struct buddy_block *block = vma->vm_private_data;
+	struct buddy_row *row = vma->vm_private_data;
 
-	refcount_inc(&block->ref);
+	refcount_inc(&row->ref);
 }
 
 static void buddy_vma_close(struct vm_area_struct *vma)
 {
-	buddy_block_put_mapped(vma->vm_private_data);
+	buddy_row_put_mapped(vma->vm_file->private_data, vma->vm_private_data);
 }
 
 static vm_fault_t buddy_vma_fault(struct vm_fault *vmf)
 {
 	struct vm_area_struct *vma = vmf->vma;
-	struct buddy_block *block = vma->vm_private_data;
-	struct buddy_pool *pool = block->file->node->pool;
+	struct buddy_file *file = vma->vm_file->private_data;
+	struct buddy_pool *pool = file->node->pool;
 	unsigned long frame = buddy_pool_range(pool)->start >> PAGE_SHIFT;
 	vm_fault_t result;
 
@@ -82,7 +82,7 @@ static int buddy_file_mmap(struct file *filp, struct vm_area_struct *vma)
 	struct buddy_file *file = filp->private_data;
 	const struct buddy_range *range = buddy_pool_range(file->node->pool);
 	unsigned long length = vma->vm_end - vma->vm_start;
-	struct buddy_block *block;
+	struct buddy_row *row;
 
 	if (!range->backing || buddy_pool_is_gone(file->node->pool))
 		return -ENODEV;
@@ -93,13 +93,13 @@ static int buddy_file_mmap(struct file *filp, struct vm_area_struct *vma)
 		return -EPERM;
 	if (vma->vm_pgoff > U64_MAX >> PAGE_SHIFT)
 		return -EINVAL;
-	block = buddy_file_get_mapped(file, (u64)vma->vm_pgoff << PAGE_SHIFT, length);
-	if (!block)
-		return -EINVAL;
+	row = buddy_file_get_mapped(file, (u64)vma->vm_pgoff << PAGE_SHIFT, length);
+	if (IS_ERR(row))
+		return PTR_ERR(row);
 	bp_vm_flags_change(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP,
 			   VM_MAYEXEC | (filp->f_mode & FMODE_WRITE ? 0 : VM_MAYWRITE));
 	buddy_range_set_prot(range, vma);
-	vma->vm_private_data = block;
+	vma->vm_private_data = row;
 	vma->vm_ops = &buddy_vma_ops;
 	return 0;
 }
@@ -171,22 +171,11 @@ static int buddy_file_open(struct inode *inode, struct file *filp)
 static int buddy_file_release(struct inode *inode, struct file *filp)
 {
 	struct buddy_file *file = filp->private_data;
-	struct buddy_block *block, *next, *some[32];
-	u32 n = 0;
 
 	scoped_guard(mutex, &file->node->files_lock)
 		list_del(&file->link);
 	/* Nobody else has the file, so there are neither calls nor mappings. */
-	rbtree_postorder_for_each_entry_safe(block, next, &file->by_handle, handle_link) {
-		some[n++] = block;
-		if (n == ARRAY_SIZE(some)) {
-			buddy_blocks_put(file, some, n);
-			n = 0;
-			cond_resched();
-		}
-	}
-	if (n)
-		buddy_blocks_put(file, some, n);
+	buddy_file_put_blocks(file);
 	buddy_quota_close(file);
 	kref_put(&file->node->ref, release_node);
 	kfree(file);
@@ -213,7 +202,7 @@ static __poll_t buddy_file_poll(struct file *filp, struct poll_table_struct *tab
 static void buddy_file_show_fdinfo(struct seq_file *seq, struct file *filp)
 {
 	struct buddy_file *file = filp->private_data;
-	struct buddy_block *block;
+	struct buddy_pool_query block;
 	unsigned int n = 0;
 	u32 handle = 0;
 
@@ -221,15 +210,14 @@ static void buddy_file_show_fdinfo(struct seq_file *seq, struct file *filp)
 	seq_printf(seq, "pool:\t%s\nblocks:\t%llu\nbytes:\t%llu\n",
 		   buddy_pool_name(file->node->pool), READ_ONCE(file->nr_blocks),
 		   READ_ONCE(file->nr_bytes));
-	while ((block = buddy_file_find_next(file, handle))) {
+	while (buddy_file_query_next(file, handle, &block)) {
 		if (n++ == MAX_BLOCKS_SHOWN) {
 			seq_puts(seq, "more:\tBUDDY_POOL_LIST has them\n");
 			return;
 		}
-		seq_printf(seq, "block:\t%u at %#llx, %llu bytes, %u mappings, %s\n",
-			   block->handle, block->offset, block->length,
-			   refcount_read(&block->ref) - 1, block->label);
-		handle = block->handle + 1;
+		seq_printf(seq, "block:\t%u at %#llx, %llu bytes, %u mappings, %s\n", block.handle,
+			   block.offset, block.granted, block.mappings, block.label);
+		handle = block.handle + 1;
 		if (!handle)
 			break;
 	}

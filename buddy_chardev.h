@@ -5,7 +5,8 @@
  * A node has a pool. An open file has blocks, each of which has a handle there.
  * A block's references are its handle and each mapping of it; with the last one
  * it returns to the pool. A mapping holds the open file, so an open file that
- * is released has no mappings left, and outlives all of its blocks.
+ * is released has no mappings left, and outlives all of its blocks. What the kernel
+ * keeps of blocks is rows, which are of one or more; see buddy_block.c.
  */
 #ifndef BUDDY_CHARDEV_H
 #define BUDDY_CHARDEV_H
@@ -77,8 +78,8 @@ struct buddy_node {
  * @lock: guards the handles. Never held while user memory is accessed, so that
  *	an argument that faults, even for ever, holds up nobody else. mmap()
  *	takes it inside mmap_lock
- * @by_handle: its blocks
- * @by_offset: those of them whose handle is valid
+ * @by_handle: its rows
+ * @by_offset: those of them whose handles are valid
  * @last_handle: the handle given last
  * @refused_at: buddy_pool_nr_freed() when the last ALLOC found no space
  * @refused: whether there was one
@@ -104,41 +105,61 @@ struct buddy_file {
 	u64 nr_bytes;
 };
 
+/* The most blocks that a row has: the bits of buddy_row.live */
+#define BUDDY_ROW_BLOCKS	64U
+
 /**
- * struct buddy_block - an allocation
- * @ref: its handle and each mapping
- * @handle: in @file
- * @file: whose it is
- * @handle_link: in buddy_file.by_handle
- * @offset_link: in buddy_file.by_offset, once the handle is valid
- * @offset: from the start of the range
- * @length: in bytes
+ * struct buddy_row - blocks of one length, side by side, with handles in sequence
+ * @ref: 1 for all handles, and each mapping, which only a row of one block has
+ * @handle: of block 0
+ * @handle_link: in buddy_file.by_handle, until the last handle goes
+ * @offset_link: in buddy_file.by_offset, while the handles are valid
+ * @offset: of block 0, from the start of the range
+ * @length: of each block, in bytes
+ * @live: bit n is set while block n has a handle. Bit 0 is, until none is
  * @label: from the user; terminated
  */
-struct buddy_block {
+struct buddy_row {
 	refcount_t ref;
 	u32 handle;
-	struct buddy_file *file;
 	struct rb_node handle_link;
 	struct rb_node offset_link;
 	u64 offset;
 	u64 length;
+	u64 live;
 	char label[BUDDY_POOL_LABEL_LEN];
 };
 
+/**
+ * struct buddy_piece - blocks side by side whose handles are gone
+ * @offset: of the first, from the start of the range
+ * @length: of each, in bytes
+ * @row: if they were the last of it, else NULL
+ * @first: the first of them in the row
+ * @count: how many
+ */
+struct buddy_piece {
+	u64 offset;
+	u64 length;
+	struct buddy_row *row;
+	u32 first;
+	u32 count;
+};
+
 /* buddy_block.c; buddy_block_init() is in buddy_internal.h */
-struct buddy_block *buddy_file_find_handle(struct buddy_file *file, u32 handle);
-struct buddy_block *buddy_file_find_next(struct buddy_file *file, u32 handle);
-struct buddy_block *buddy_file_find(struct buddy_file *file, u64 offset);
-struct buddy_block *buddy_file_get_mapped(struct buddy_file *file, u64 offset, u64 length);
+bool buddy_file_query(struct buddy_file *file, u32 handle, struct buddy_pool_query *query);
+bool buddy_file_query_next(struct buddy_file *file, u32 handle, struct buddy_pool_query *query);
+bool buddy_file_owns(struct buddy_file *file, u64 offset);
+struct buddy_row *buddy_file_get_mapped(struct buddy_file *file, u64 offset, u64 length);
 int buddy_blocks_alloc(struct buddy_file *file, struct buddy_pool_alloc *alloc,
-		       struct buddy_block **blocks, u32 count);
-void buddy_blocks_drop(struct buddy_file *file, struct buddy_block **blocks, u32 count);
-void buddy_blocks_publish(struct buddy_file *file, struct buddy_block **blocks, u32 count);
-bool buddy_blocks_remove(struct buddy_file *file, const struct buddy_pool_block *entries,
-			 struct buddy_block **blocks, u32 count);
-void buddy_blocks_put(struct buddy_file *file, struct buddy_block **blocks, u32 count);
-void buddy_block_put_mapped(struct buddy_block *block);
+		       struct buddy_row **rows, u32 count);
+void buddy_rows_drop(struct buddy_file *file, struct buddy_row **rows, u32 nr);
+void buddy_rows_publish(struct buddy_file *file, struct buddy_row **rows, u32 nr);
+u32 buddy_blocks_remove(struct buddy_file *file, const struct buddy_pool_block *entries,
+			struct buddy_piece *pieces, u32 count);
+void buddy_pieces_put(struct buddy_file *file, struct buddy_piece *pieces, u32 nr);
+void buddy_row_put_mapped(struct buddy_file *file, struct buddy_row *row);
+void buddy_file_put_blocks(struct buddy_file *file);
 
 /* buddy_quota.c */
 int buddy_quota_open(struct buddy_file *file);

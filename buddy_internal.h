@@ -153,6 +153,12 @@ void buddy_pool_unhold(struct buddy_pool *pool, u64 address, u64 size);
  */
 int buddy_pool_alloc_for_node(struct buddy_pool *pool, const struct buddy_pool_request *request,
 			      struct buddy_pool_result *result, u64 *nr_freed);
+
+/* Many of one kind; see there */
+int buddy_pool_alloc_row(struct buddy_pool *pool, const struct buddy_pool_request *request,
+			 unsigned int count, struct buddy_pool_result *result, u64 *nr_freed);
+void buddy_pool_free_row(struct buddy_pool *pool, u64 address, u64 size, unsigned int count);
+
 enum buddy_pool_reason buddy_pool_check(struct buddy_pool *pool,
 					const struct buddy_pool_request *request);
 wait_queue_head_t *buddy_pool_space_queue(struct buddy_pool *pool);

@@ -164,7 +164,7 @@ static void look_at_extent(struct buddy_file *file, u64 at, struct buddy_pool_ex
 	guard(mutex)(&file->lock);
 	extent->state = buddy_pool_query(file->node->pool, base + at, &start, &extent->length);
 	extent->offset = start - base;
-	if (extent->state == BUDDY_POOL_STATE_USED && buddy_file_find(file, at))
+	if (extent->state == BUDDY_POOL_STATE_USED && buddy_file_owns(file, at))
 		extent->state = BUDDY_POOL_STATE_OWN;
 }
 
@@ -246,39 +246,39 @@ static bool label_is_valid(const char *label)
 	       !memchr_inv(label + length, 0, BUDDY_POOL_LABEL_LEN - length);
 }
 
-/* Blocks with handles that are not valid yet; see buddy_blocks_alloc() */
+/* Rows with handles that are not valid yet; see buddy_blocks_alloc() */
 static int prepare_blocks(struct buddy_file *file, struct buddy_pool_alloc *alloc,
-			  struct buddy_block **blocks, u32 count)
+			  struct buddy_row **rows, u32 count)
 {
 	if (!label_is_valid(alloc->label)) {
 		alloc->reason = BUDDY_POOL_REASON_LABEL;
 		return -EINVAL;
 	}
-	return buddy_blocks_alloc(file, alloc, blocks, count);
+	return buddy_blocks_alloc(file, alloc, rows, count);
 }
 
 static int do_alloc(struct buddy_file *file, union buddy_ucmd *ucmd, void __user *arg,
 		    size_t size)
 {
 	struct buddy_pool_alloc *alloc = &ucmd->alloc;
-	struct buddy_block *block;
-	int err;
+	struct buddy_row *row;
+	int nr;
 
 	if (alloc->flags & ~ALLOC_FLAGS || !zero_until(&alloc->handle, alloc + 1))
 		return -EINVAL;
-	err = prepare_blocks(file, alloc, &block, 1);
-	if (err)
-		return alloc->reason && respond(arg, ucmd, size) ? -EFAULT : err;
-	alloc->handle = block->handle;
-	alloc->offset = block->offset;
-	alloc->granted = block->length;
-	alloc->map_offset = block->offset;
+	nr = prepare_blocks(file, alloc, &row, 1);
+	if (nr < 0)
+		return alloc->reason && respond(arg, ucmd, size) ? -EFAULT : nr;
+	alloc->handle = row->handle;
+	alloc->offset = row->offset;
+	alloc->granted = row->length;
+	alloc->map_offset = row->offset;
 	/* Answer before the handle is valid: a bad pointer leaves nothing behind. */
 	if (respond_from(arg, ucmd, size, offsetof(struct buddy_pool_alloc, handle))) {
-		buddy_blocks_drop(file, &block, 1);
+		buddy_rows_drop(file, &row, nr);
 		return -EFAULT;
 	}
-	buddy_blocks_publish(file, &block, 1);
+	buddy_rows_publish(file, &row, nr);
 	return 0;
 }
 
@@ -287,43 +287,30 @@ static int do_free(struct buddy_file *file, union buddy_ucmd *ucmd, void __user 
 {
 	struct buddy_pool_free *free = &ucmd->free;
 	struct buddy_pool_block entry = { .handle = free->handle };
-	struct buddy_block *block;
+	struct buddy_piece piece;
 
 	if (free->flags || free->reason)
 		return -EINVAL;
-	if (!buddy_blocks_remove(file, &entry, &block, 1)) {
+	if (!buddy_blocks_remove(file, &entry, &piece, 1)) {
 		free->reason = BUDDY_POOL_REASON_NO_HANDLE;
 		buddy_pool_count_bad_free(file->node->pool, BUDDY_POOL_REASON_NO_HANDLE);
 		return respond(arg, ucmd, size) ?: -ENOENT;
 	}
-	buddy_blocks_put(file, &block, 1);
+	buddy_pieces_put(file, &piece, 1);
 	return 0;
-}
-
-static void describe_block(const struct buddy_block *block, struct buddy_pool_query *query)
-{
-	query->handle = block->handle;
-	query->mappings = refcount_read(&block->ref) - 1;
-	query->offset = block->offset;
-	query->granted = block->length;
-	query->map_offset = block->offset;
-	memcpy(query->label, block->label, sizeof(query->label));
 }
 
 static int do_query(struct buddy_file *file, union buddy_ucmd *ucmd, void __user *arg,
 		    size_t size)
 {
 	struct buddy_pool_query *query = &ucmd->query;
-	struct buddy_block *block;
+	bool found;
 
 	if (query->flags || !zero_until(&query->mappings, query + 1))
 		return -EINVAL;
-	scoped_guard(mutex, &file->lock) {
-		block = buddy_file_find_handle(file, query->handle);
-		if (block)
-			describe_block(block, query);
-	}
-	if (!block)
+	scoped_guard(mutex, &file->lock)
+		found = buddy_file_query(file, query->handle, query);
+	if (!found)
 		return -ENOENT;
 	return respond(arg, ucmd, size);
 }
@@ -331,13 +318,8 @@ static int do_query(struct buddy_file *file, union buddy_ucmd *ucmd, void __user
 /* The first block from @handle on; false if there is none */
 static bool next_block(struct buddy_file *file, u64 handle, struct buddy_pool_query *entry)
 {
-	struct buddy_block *block;
-
 	guard(mutex)(&file->lock);
-	block = handle <= U32_MAX ? buddy_file_find_next(file, handle) : NULL;
-	if (block)
-		describe_block(block, entry);
-	return block;
+	return handle <= U32_MAX && buddy_file_query_next(file, handle, entry);
 }
 
 static int do_list(struct buddy_file *file, union buddy_ucmd *ucmd, void __user *arg,
@@ -373,19 +355,18 @@ static int do_get_phys(struct buddy_file *file, union buddy_ucmd *ucmd, void __u
 		       size_t size)
 {
 	struct buddy_pool_phys *phys = &ucmd->phys;
-	struct buddy_block *block;
+	struct buddy_pool_query block;
+	bool found;
 
 	if (phys->flags || !zero_until(&phys->__reserved, phys + 1))
 		return -EINVAL;
 	if (!capable(CAP_SYS_RAWIO))
 		return -EPERM;
-	scoped_guard(mutex, &file->lock) {
-		block = buddy_file_find_handle(file, phys->handle);
-		if (block)
-			phys->address = file->node->base + block->offset;
-	}
-	if (!block)
+	scoped_guard(mutex, &file->lock)
+		found = buddy_file_query(file, phys->handle, &block);
+	if (!found)
 		return -ENOENT;
+	phys->address = file->node->base + block.offset;
 	return respond(arg, ucmd, size);
 }
 
@@ -394,25 +375,29 @@ static int do_get_phys(struct buddy_file *file, union buddy_ucmd *ucmd, void __u
  */
 
 struct buddy_batch {
-	struct buddy_block **blocks;
 	struct buddy_pool_block *entries;
+	union {
+		struct buddy_row **rows; /* of ALLOC_BATCH */
+		struct buddy_piece *pieces; /* of FREE_BATCH */
+		void *work;
+	};
 	u32 nr;
 };
 
 static void free_batch(struct buddy_batch *batch)
 {
-	kvfree(batch->blocks);
+	kvfree(batch->work);
 	kvfree(batch->entries);
 }
 
-static int new_batch(struct buddy_batch *batch, u32 count)
+static int new_batch(struct buddy_batch *batch, u32 count, size_t work_size)
 {
 	*batch = (struct buddy_batch){ .nr = count };
 	if (!count || count > BUDDY_POOL_MAX_BATCH)
 		return -EINVAL;
-	batch->blocks = kvcalloc(count, sizeof(*batch->blocks), GFP_KERNEL_ACCOUNT);
-	batch->entries = kvcalloc(count, sizeof(*batch->entries), GFP_KERNEL_ACCOUNT);
-	if (batch->blocks && batch->entries)
+	batch->work = kvmalloc_array(count, work_size, GFP_KERNEL_ACCOUNT);
+	batch->entries = kvmalloc_array(count, sizeof(*batch->entries), GFP_KERNEL_ACCOUNT);
+	if (batch->work && batch->entries)
 		return 0;
 	free_batch(batch);
 	return -ENOMEM;
@@ -423,21 +408,46 @@ static size_t entries_size(const struct buddy_batch *batch)
 	return array_size(batch->nr, sizeof(*batch->entries));
 }
 
+static struct buddy_pool_block *fill_entries(struct buddy_pool_block *entry,
+					     const struct buddy_row *row)
+{
+	unsigned int n, nr = hweight64(row->live);
+
+	for (n = 0; n < nr; n++)
+		*entry++ = (struct buddy_pool_block){
+			.handle = row->handle + n,
+			.offset = row->offset + n * row->length,
+		};
+	return entry;
+}
+
 /* Tells the user what he gets. */
-static int respond_with_blocks(const struct buddy_batch *batch, union buddy_ucmd *ucmd,
+static int respond_with_blocks(const struct buddy_batch *batch, u32 nr_rows, union buddy_ucmd *ucmd,
 			       void __user *arg, size_t size)
 {
 	struct buddy_pool_alloc_batch *request = &ucmd->alloc_batch;
+	struct buddy_pool_block *entry = batch->entries;
 	u32 i;
 
-	for (i = 0; i < batch->nr; i++) {
-		batch->entries[i].handle = batch->blocks[i]->handle;
-		batch->entries[i].offset = batch->blocks[i]->offset;
-	}
-	request->granted = batch->blocks[0]->length;
+	for (i = 0; i < nr_rows; i++)
+		entry = fill_entries(entry, batch->rows[i]);
+	request->granted = batch->rows[0]->length;
 	if (copy_to_user(u64_to_user_ptr(request->blocks), batch->entries, entries_size(batch)))
 		return -EFAULT;
 	return respond(arg, ucmd, size);
+}
+
+/* The batch, to those who can be told of it */
+static int give_blocks(struct buddy_file *file, const struct buddy_batch *batch, u32 nr_rows,
+		       union buddy_ucmd *ucmd, void __user *arg, size_t size)
+{
+	int err = respond_with_blocks(batch, nr_rows, ucmd, arg, size);
+
+	if (err)
+		buddy_rows_drop(file, batch->rows, nr_rows);
+	else
+		buddy_rows_publish(file, batch->rows, nr_rows);
+	return err;
 }
 
 static int do_alloc_batch(struct buddy_file *file, union buddy_ucmd *ucmd, void __user *arg,
@@ -452,30 +462,38 @@ static int do_alloc_batch(struct buddy_file *file, union buddy_ucmd *ucmd, void 
 		.end = request->end,
 	};
 	struct buddy_batch batch;
-	int err;
+	int nr;
 
 	if (request->flags & ~(ALLOC_FLAGS & ~BUDDY_POOL_ALLOC_FIXED) ||
 	    !zero_until(&request->reason, request + 1))
 		return -EINVAL;
-	err = new_batch(&batch, request->count);
-	if (err)
-		return err;
+	nr = new_batch(&batch, request->count, sizeof(*batch.rows));
+	if (nr)
+		return nr;
 	memcpy(alloc.label, request->label, sizeof(alloc.label));
-	err = prepare_blocks(file, &alloc, batch.blocks, batch.nr);
-	if (err) {
+	nr = prepare_blocks(file, &alloc, batch.rows, batch.nr);
+	if (nr < 0) {
 		request->reason = alloc.reason;
 		request->largest = alloc.largest;
 		if (request->reason && respond(arg, ucmd, size))
-			err = -EFAULT;
+			nr = -EFAULT;
 	} else {
-		err = respond_with_blocks(&batch, ucmd, arg, size);
-		if (err)
-			buddy_blocks_drop(file, batch.blocks, batch.nr);
-		else
-			buddy_blocks_publish(file, batch.blocks, batch.nr);
+		nr = give_blocks(file, &batch, nr, ucmd, arg, size);
 	}
 	free_batch(&batch);
-	return err;
+	return nr;
+}
+
+static int copy_entries(const struct buddy_batch *batch, u64 blocks)
+{
+	u32 i;
+
+	if (copy_from_user(batch->entries, u64_to_user_ptr(blocks), entries_size(batch)))
+		return -EFAULT;
+	for (i = 0; i < batch->nr; i++)
+		if (batch->entries[i].__reserved)
+			return -EINVAL;
+	return 0;
 }
 
 static int do_free_batch(struct buddy_file *file, union buddy_ucmd *ucmd, void __user *arg,
@@ -483,26 +501,25 @@ static int do_free_batch(struct buddy_file *file, union buddy_ucmd *ucmd, void _
 {
 	struct buddy_pool_free_batch *request = &ucmd->free_batch;
 	struct buddy_batch batch;
-	u32 i;
+	u32 nr;
 	int err;
 
 	if (request->flags || request->reason)
 		return -EINVAL;
-	err = new_batch(&batch, request->count);
+	err = new_batch(&batch, request->count, sizeof(*batch.pieces));
 	if (err)
 		return err;
-	if (copy_from_user(batch.entries, u64_to_user_ptr(request->blocks), entries_size(&batch)))
-		err = -EFAULT;
-	for (i = 0; !err && i < batch.nr; i++)
-		if (batch.entries[i].__reserved)
-			err = -EINVAL;
-	if (!err && !buddy_blocks_remove(file, batch.entries, batch.blocks, batch.nr)) {
-		request->reason = BUDDY_POOL_REASON_NO_HANDLE;
-		buddy_pool_count_bad_free(file->node->pool, BUDDY_POOL_REASON_NO_HANDLE);
-		err = respond(arg, ucmd, size) ?: -ENOENT;
+	err = copy_entries(&batch, request->blocks);
+	if (!err) {
+		nr = buddy_blocks_remove(file, batch.entries, batch.pieces, batch.nr);
+		if (nr) {
+			buddy_pieces_put(file, batch.pieces, nr);
+		} else {
+			request->reason = BUDDY_POOL_REASON_NO_HANDLE;
+			buddy_pool_count_bad_free(file->node->pool, BUDDY_POOL_REASON_NO_HANDLE);
+			err = respond(arg, ucmd, size) ?: -ENOENT;
+		}
 	}
-	if (!err)
-		buddy_blocks_put(file, batch.blocks, batch.nr);
 	free_batch(&batch);
 	return err;
 }

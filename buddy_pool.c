@@ -32,6 +32,7 @@
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/log2.h>
+#include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/notifier.h>
@@ -226,6 +227,24 @@ int buddy_pool_alloc_for_node(struct buddy_pool *pool, const struct buddy_pool_r
 	return err;
 }
 
+/*
+ * Up to @count blocks side by side, of which @result is the first. Returns how many, or
+ * what buddy_pool_alloc_for_node() does of one.
+ */
+int buddy_pool_alloc_row(struct buddy_pool *pool, const struct buddy_pool_request *request,
+			 unsigned int count, struct buddy_pool_result *result, u64 *nr_freed)
+{
+	unsigned int nr = 0;
+
+	if (count > 1 && !READ_ONCE(pool->gone)) {
+		if (likely(pool->shards.nr == 1))
+			nr = buddy_shard_alloc_row(pool->shards.shard, request, count, result);
+		else
+			nr = buddy_span_alloc_row(&pool->shards, request, count, result);
+	}
+	return nr ?: buddy_pool_alloc_for_node(pool, request, result, nr_freed) ?: 1;
+}
+
 int buddy_pool_alloc(struct buddy_pool *pool, const struct buddy_pool_request *request,
 		     struct buddy_pool_result *result)
 {
@@ -290,6 +309,37 @@ int buddy_pool_free(struct buddy_pool *pool, u64 address, enum buddy_pool_reason
 	return err;
 }
 EXPORT_SYMBOL_GPL(buddy_pool_free);
+
+/*
+ * Those of the blocks that shard @shard has all of are freed at once, if they can be.
+ * Returns how many.
+ */
+static unsigned int free_some(struct buddy_pool *pool, u64 address, u64 size, unsigned int count)
+{
+	struct buddy_shard *shard = buddy_shards_of(&pool->shards, address);
+	u64 room = shard->base + shard->size - address;
+
+	if (count * size > room)
+		count = div64_u64(room, size);
+	count = min(count, BUDDY_CORE_ROW_BLOCKS);
+	return count > 1 && buddy_shard_free_row(shard, address, size, count) ? count : 0;
+}
+
+/* Frees @count blocks side by side, of @size bytes each, that the caller has */
+void buddy_pool_free_row(struct buddy_pool *pool, u64 address, u64 size, unsigned int count)
+{
+	unsigned int nr;
+
+	for (; count; count -= nr, address += nr * size) {
+		nr = free_some(pool, address, size, count);
+		if (nr) {
+			wake_waiters(pool);
+		} else {
+			buddy_pool_free(pool, address, NULL);
+			nr = 1;
+		}
+	}
+}
 
 /**
  * buddy_pool_check() - can a request ever be met?

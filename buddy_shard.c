@@ -129,10 +129,14 @@ static __always_inline void count_granted(struct buddy_shard *shard, u64 size, u
 		sample_peak_of_one(shard);
 }
 
-static void count_any_granted(struct buddy_shard *shard, u64 size, u64 nr)
+/* @count blocks of @nr min blocks each */
+static void count_any_granted(struct buddy_shard *shard, u64 size, u64 nr, unsigned int count)
 {
+	shard->allocs += count - 1;
+	shard->requested += (count - 1) * size;
+	shard->granted += (count - 1) * nr << shard->shift;
 	count_granted(shard, size, nr);
-	if (nr << shard->shift > shard->max_plain && shard->shards->nr > 1)
+	if (count * nr << shard->shift > shard->max_plain && shard->shards->nr > 1)
 		sample_peak_of_one(shard);
 }
 
@@ -186,7 +190,7 @@ int buddy_shard_take(struct buddy_shard *shard, const struct buddy_pool_request 
 
 	if (!clip(shard, wanted, &part) || take_quickly(shard, &part, index))
 		return -ENOSPC;
-	count_any_granted(shard, request->size, part.nr);
+	count_any_granted(shard, request->size, part.nr, 1);
 	*index += shard->offset;
 	return 0;
 }
@@ -224,7 +228,7 @@ static int try_alloc(struct buddy_shard *shard, const struct buddy_pool_request 
 	if (err == -EAGAIN)
 		err = buddy_core_search(flushed(shard), core, cursor, index);
 	if (!err) {
-		count_any_granted(shard, request->size, core->nr);
+		count_any_granted(shard, request->size, core->nr, 1);
 	} else if (err == -ENOSPC || !(request->flags & BUDDY_POOL_MAY_SLEEP)) {
 		explain_no_space(shard, request, wanted, result);
 		err = -ENOSPC;
@@ -232,27 +236,36 @@ static int try_alloc(struct buddy_shard *shard, const struct buddy_pool_request 
 	return err;
 }
 
-/* The request that nearly all are: a power of two of blocks, anywhere */
-static inline bool alloc_plain(struct buddy_shard *shard, const struct buddy_pool_request *request,
-			       struct buddy_pool_result *result)
+/* The order of what nearly all requests are for, a power of two of blocks anywhere; or -1 */
+static __always_inline int plain_order(const struct buddy_shard *shard,
+				       const struct buddy_pool_request *request)
 {
 	u64 size = request->size;
-	u64 index, nr;
+	u64 nr;
 
 	if (request->align | request->start | request->end || !size ||
 	    request->flags & ~(BUDDY_POOL_MAY_SLEEP | BUDDY_POOL_WANT_LARGEST) ||
 	    size < shard->min_alloc || size > shard->max_plain)
-		return false;
+		return -1;
 	nr = ((size - 1) >> shard->shift) + 1;
-	if (nr & (nr - 1))
+	return nr & (nr - 1) ? -1 : (int)__ffs64(nr);
+}
+
+static inline bool alloc_plain(struct buddy_shard *shard, const struct buddy_pool_request *request,
+			       struct buddy_pool_result *result)
+{
+	int order = plain_order(shard, request);
+	u64 index;
+
+	if (order < 0)
 		return false;
 	scoped_guard(raw_spinlock_irqsave, &shard->lock) {
-		if (!buddy_park_alloc_block(&shard->park, __ffs64(nr), &index))
+		if (!buddy_park_alloc_block(&shard->park, order, &index))
 			return false;
-		count_granted(shard, size, nr);
+		count_granted(shard, request->size, 1ULL << order);
 	}
 	result->address = index_to_address(shard, index);
-	result->size = nr << shard->shift;
+	result->size = 1ULL << order << shard->shift;
 	result->reason = BUDDY_POOL_REASON_NONE;
 	return true;
 }
@@ -261,6 +274,27 @@ bool buddy_shard_alloc_plain(struct buddy_shard *shard, const struct buddy_pool_
 			     struct buddy_pool_result *result)
 {
 	return alloc_plain(shard, request, result);
+}
+
+unsigned int buddy_shard_alloc_row(struct buddy_shard *shard,
+				   const struct buddy_pool_request *request, unsigned int count,
+				   struct buddy_pool_result *result)
+{
+	int order = plain_order(shard, request);
+	u64 index;
+
+	if (order < 0)
+		return 0;
+	scoped_guard(raw_spinlock_irqsave, &shard->lock) {
+		count = buddy_core_alloc_row(flushed(shard), order, count, &index);
+		if (!count)
+			return 0;
+		count_any_granted(shard, request->size, 1ULL << order, count);
+	}
+	result->address = index_to_address(shard, index);
+	result->size = 1ULL << order << shard->shift;
+	result->reason = BUDDY_POOL_REASON_NONE;
+	return count;
 }
 
 int buddy_shard_search(struct buddy_shard *shard, const struct buddy_pool_request *request,
@@ -434,6 +468,37 @@ int buddy_shard_free(struct buddy_shard *shard, u64 address, enum buddy_pool_rea
 	if (reason)
 		*reason = BUDDY_POOL_REASON_NONE;
 	return 0;
+}
+
+/* Is any of the blocks in a span, or reserved? */
+static bool row_is_special(struct buddy_shard *shard, u64 index, unsigned int order,
+			   unsigned int count)
+{
+	unsigned int i;
+
+	if (likely(!shard->nr_special))
+		return false;
+	for (i = 0; i < count; i++, index += 1ULL << order)
+		if (is_in_span(shard, index) || find_reservation(shard, index))
+			return true;
+	return false;
+}
+
+bool buddy_shard_free_row(struct buddy_shard *shard, u64 address, u64 size, unsigned int count)
+{
+	u64 index = address_to_index(shard, address);
+	u64 nr = size >> shard->shift;
+	unsigned int order;
+
+	if (!in_shard(shard, address) || !is_power_of_2(nr))
+		return false;
+	order = ilog2(nr);
+	guard(raw_spinlock_irqsave)(&shard->lock);
+	if (row_is_special(shard, index, order, count) ||
+	    !buddy_core_release_row(flushed(shard), index, order, count))
+		return false;
+	shard->frees += count;
+	return true;
 }
 
 /*

@@ -166,6 +166,21 @@ int buddy_shard_alloc(struct buddy_shard *shard, const struct buddy_pool_request
 bool buddy_shard_alloc_plain(struct buddy_shard *shard, const struct buddy_pool_request *request,
 			     struct buddy_pool_result *result);
 
+/*
+ * Grants up to @count such blocks side by side, of which @result is the first, and no
+ * more than BUDDY_CORE_ROW_BLOCKS. Returns how many; 0 says no more than false does.
+ */
+unsigned int buddy_shard_alloc_row(struct buddy_shard *shard,
+				   const struct buddy_pool_request *request, unsigned int count,
+				   struct buddy_pool_result *result);
+
+/*
+ * Frees @count blocks side by side, of @size bytes each, from @address on, no more than
+ * BUDDY_CORE_ROW_BLOCKS. Says whether it did, which takes powers of two, all of them in
+ * the shard; if not, they have to be freed one by one.
+ */
+bool buddy_shard_free_row(struct buddy_shard *shard, u64 address, u64 size, unsigned int count);
+
 /* @wanted: @request in indexes of the pool. Returns 0 or -ENOSPC. */
 int buddy_shard_search(struct buddy_shard *shard, const struct buddy_pool_request *request,
 		       const struct buddy_core_request *wanted, struct buddy_pool_result *result);

@@ -364,10 +364,16 @@ static u64 largest(struct buddy_shards *shards, u64 start, u64 end)
 	return best << shards->layout.shift;
 }
 
+/* Where this CPU begins, as a position in @shard */
+static unsigned int home_of(const struct buddy_shards *shards)
+{
+	return shards->home[raw_smp_processor_id() % BUDDY_MAX_SHARDS];
+}
+
 int buddy_span_alloc(struct buddy_shards *shards, const struct buddy_pool_request *request,
 		     struct buddy_pool_result *result)
 {
-	unsigned int home = shards->home[raw_smp_processor_id() % BUDDY_MAX_SHARDS];
+	unsigned int home = home_of(shards);
 	struct buddy_core_request wanted;
 	int err;
 
@@ -385,6 +391,22 @@ int buddy_span_alloc(struct buddy_shards *shards, const struct buddy_pool_reques
 	if (request->flags & BUDDY_POOL_WANT_LARGEST)
 		result->largest = largest(shards, wanted.start, wanted.end);
 	return err;
+}
+
+unsigned int buddy_span_alloc_row(struct buddy_shards *shards,
+				  const struct buddy_pool_request *request, unsigned int count,
+				  struct buddy_pool_result *result)
+{
+	unsigned int home = home_of(shards);
+	unsigned int n, nr;
+
+	for (n = 0; n < shards->nr; n++) {
+		nr = buddy_shard_alloc_row(&shards->shard[(home + n) % shards->nr], request, count,
+					   result);
+		if (nr)
+			return nr;
+	}
+	return 0;
 }
 
 /*

@@ -32,6 +32,11 @@
 int buddy_span_alloc(struct buddy_shards *shards, const struct buddy_pool_request *request,
 		     struct buddy_pool_result *result);
 
+/* As buddy_shard_alloc_row(), in the first shard that can */
+unsigned int buddy_span_alloc_row(struct buddy_shards *shards,
+				  const struct buddy_pool_request *request, unsigned int count,
+				  struct buddy_pool_result *result);
+
 /* As those of buddy_shard.h, for an address for which they return -EXDEV */
 int buddy_span_free(struct buddy_shards *shards, u64 address, enum buddy_pool_reason *reason);
 int buddy_span_query(struct buddy_shards *shards, u64 address, u64 *start, u64 *size);
