@@ -198,6 +198,15 @@ static bool in_pool(const struct buddy_pool *pool, u64 address)
 	return buddy_layout_contains(&pool->shards.layout, address);
 }
 
+/* What nearly all requests are for, from where this CPU begins, if that is quickly done */
+static __always_inline bool alloc_plain(struct buddy_pool *pool,
+					const struct buddy_pool_request *request,
+					struct buddy_pool_result *result)
+{
+	return likely(!READ_ONCE(pool->gone)) &&
+	       likely(buddy_shard_alloc_plain(buddy_shards_home(&pool->shards), request, result));
+}
+
 static int try_alloc(struct buddy_pool *pool, const struct buddy_pool_request *request,
 		     struct buddy_pool_result *result)
 {
@@ -206,9 +215,9 @@ static int try_alloc(struct buddy_pool *pool, const struct buddy_pool_request *r
 	return buddy_span_alloc(&pool->shards, request, result);
 }
 
-/* If there is no space, sets @nr_freed, which may be NULL; see buddy_internal.h */
-int buddy_pool_alloc_for_node(struct buddy_pool *pool, const struct buddy_pool_request *request,
-			      struct buddy_pool_result *result, u64 *nr_freed)
+/* What alloc_plain() did not grant */
+static noinline int alloc_other(struct buddy_pool *pool, const struct buddy_pool_request *request,
+				struct buddy_pool_result *result, u64 *nr_freed)
 {
 	int err;
 
@@ -225,6 +234,15 @@ int buddy_pool_alloc_for_node(struct buddy_pool *pool, const struct buddy_pool_r
 	if (unlikely(err))
 		buddy_shard_count_refused(pool->shards.shard, err, result->reason);
 	return err;
+}
+
+/* If there is no space, sets @nr_freed, which may be NULL; see buddy_internal.h */
+int buddy_pool_alloc_for_node(struct buddy_pool *pool, const struct buddy_pool_request *request,
+			      struct buddy_pool_result *result, u64 *nr_freed)
+{
+	if (alloc_plain(pool, request, result))
+		return 0;
+	return alloc_other(pool, request, result, nr_freed);
 }
 
 /*
@@ -248,14 +266,15 @@ int buddy_pool_alloc_row(struct buddy_pool *pool, const struct buddy_pool_reques
 int buddy_pool_alloc(struct buddy_pool *pool, const struct buddy_pool_request *request,
 		     struct buddy_pool_result *result)
 {
-	int err;
+	int err = 0;
 
 	if (unlikely(!may_call(pool, __func__))) {
 		result->reason = BUDDY_POOL_REASON_GONE;
 		return -EINVAL;
 	}
 	might_sleep_if(request->flags & BUDDY_POOL_MAY_SLEEP);
-	err = buddy_pool_alloc_for_node(pool, request, result, NULL);
+	if (unlikely(!alloc_plain(pool, request, result)))
+		err = alloc_other(pool, request, result, NULL);
 	if (likely(!err))
 		expect_writes(pool, result->address, result->size);
 	return err;

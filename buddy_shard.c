@@ -326,8 +326,6 @@ int buddy_shard_alloc(struct buddy_shard *shard, const struct buddy_pool_request
 {
 	struct buddy_core_request core;
 
-	if (likely(alloc_plain(shard, request, result)))
-		return 0;
 	result->reason = buddy_layout_translate(&shard->shards->layout, request, &core);
 	if (result->reason)
 		return -EINVAL;
@@ -434,36 +432,38 @@ static noinline int check_special(struct buddy_shard *shard, u64 index,
 	return 0;
 }
 
-int buddy_shard_free(struct buddy_shard *shard, u64 address, enum buddy_pool_reason *reason)
+/* No block begins at @index: nothing does, or a block or a reserved range goes on there. */
+static noinline int refuse_bad_free(struct buddy_shard *shard, u64 index, int err,
+				    enum buddy_pool_reason *reason)
 {
 	struct buddy_core_extent extent;
-	u64 index;
+
+	if (err == -ENOENT)
+		return buddy_shard_refuse_free(shard, err, BUDDY_POOL_REASON_NOT_ALLOCATED,
+					       reason);
+	buddy_core_query(flushed(shard), index, &extent);
+	if (find_reservation(shard, extent.start))
+		return buddy_shard_refuse_free(shard, -ENOENT, BUDDY_POOL_REASON_RESERVED, reason);
+	return buddy_shard_refuse_free(shard, err, BUDDY_POOL_REASON_INTERIOR, reason);
+}
+
+int buddy_shard_free(struct buddy_shard *shard, u64 address, enum buddy_pool_reason *reason)
+{
+	u64 index = address_to_index(shard, address);
 	int err;
 
 	guard(raw_spinlock_irqsave)(&shard->lock);
-	if (!in_shard(shard, address))
-		return buddy_shard_refuse_free(shard, -ERANGE, BUDDY_POOL_REASON_OUT_OF_RANGE,
-					       reason);
-	if ((address - shard->origin) & ((1ULL << shard->shift) - 1))
+	if (unlikely(index << shard->shift != address - shard->origin))
 		return buddy_shard_refuse_free(shard, -EINVAL, BUDDY_POOL_REASON_MISALIGNED,
 					       reason);
-	index = address_to_index(shard, address);
 	if (unlikely(shard->nr_special)) {
 		err = check_special(shard, index, reason);
 		if (err)
 			return err;
 	}
 	err = buddy_park_free(&shard->park, index);
-	if (err == -ENOENT)
-		return buddy_shard_refuse_free(shard, err, BUDDY_POOL_REASON_NOT_ALLOCATED,
-					       reason);
-	if (err) {
-		buddy_core_query(flushed(shard), index, &extent);
-		if (find_reservation(shard, extent.start))
-			return buddy_shard_refuse_free(shard, -ENOENT,
-						       BUDDY_POOL_REASON_RESERVED, reason);
-		return buddy_shard_refuse_free(shard, err, BUDDY_POOL_REASON_INTERIOR, reason);
-	}
+	if (unlikely(err))
+		return refuse_bad_free(shard, index, err, reason);
 	shard->frees++;
 	if (reason)
 		*reason = BUDDY_POOL_REASON_NONE;

@@ -10,6 +10,7 @@
 #include <linux/atomic.h>
 #include <linux/cache.h>
 #include <linux/rbtree.h>
+#include <linux/smp.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
@@ -158,7 +159,14 @@ static inline struct buddy_shard *buddy_shards_of(const struct buddy_shards *sha
 					 &shards->shard[buddy_shards_at(shards, index)];
 }
 
-/* As buddy_pool_alloc(), for a pool of one shard */
+/* The shard that this CPU begins with */
+static inline struct buddy_shard *buddy_shards_home(const struct buddy_shards *shards)
+{
+	return likely(shards->nr == 1) ? shards->shard :
+		&shards->shard[shards->home[raw_smp_processor_id() % BUDDY_MAX_SHARDS]];
+}
+
+/* As buddy_pool_alloc(), for a pool of one shard and what is not plain */
 int buddy_shard_alloc(struct buddy_shard *shard, const struct buddy_pool_request *request,
 		      struct buddy_pool_result *result);
 
@@ -186,8 +194,8 @@ int buddy_shard_search(struct buddy_shard *shard, const struct buddy_pool_reques
 		       const struct buddy_core_request *wanted, struct buddy_pool_result *result);
 
 /*
- * These return -EXDEV for an address in a block or a range that crosses the end of
- * the shard, and have then done nothing.
+ * Of an address in the shard. These return -EXDEV for one in a block or a range that
+ * crosses the end of the shard, and have then done nothing.
  */
 int buddy_shard_free(struct buddy_shard *shard, u64 address, enum buddy_pool_reason *reason);
 int buddy_shard_query(struct buddy_shard *shard, u64 address, u64 *start, u64 *size);

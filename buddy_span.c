@@ -367,7 +367,7 @@ static u64 largest(struct buddy_shards *shards, u64 start, u64 end)
 /* Where this CPU begins, as a position in @shard */
 static unsigned int home_of(const struct buddy_shards *shards)
 {
-	return shards->home[raw_smp_processor_id() % BUDDY_MAX_SHARDS];
+	return buddy_shards_home(shards) - shards->shard;
 }
 
 int buddy_span_alloc(struct buddy_shards *shards, const struct buddy_pool_request *request,
@@ -377,8 +377,6 @@ int buddy_span_alloc(struct buddy_shards *shards, const struct buddy_pool_reques
 	struct buddy_core_request wanted;
 	int err;
 
-	if (likely(buddy_shard_alloc_plain(&shards->shard[home], request, result)))
-		return 0;
 	result->reason = buddy_layout_translate(&shards->layout, request, &wanted);
 	if (result->reason)
 		return -EINVAL;
