@@ -285,15 +285,15 @@ static inline void gain_in_leaf(struct buddy_core *core, u64 i, unsigned int q)
 		gain_orders(core, 2, i >> 12, 1ULL << q);
 }
 
-/* Likewise: if @lost, it has no such block any more. */
-static inline void lose_in_leaf(struct buddy_core *core, u64 i, unsigned int q, bool lost)
+/* Likewise: it has no such block any more. */
+static inline void lose_in_leaf(struct buddy_core *core, u64 i, unsigned int q)
 {
 	u64 *word = node_at(core, 1, i >> 6) + q;
-	u64 rest = *word & ~((u64)lost << (i & 63));
+	u64 rest = *word & ~(1ULL << (i & 63));
+	bool lost = !rest;
 
 	*word = rest;
 	if (likely(core->top >= 2)) {
-		lost = !rest;
 		word = node_at(core, 2, i >> 12) + q;
 		rest = *word & ~((u64)lost << (i >> 6 & 63));
 		*word = rest;
@@ -801,7 +801,8 @@ static __always_inline u64 alloc_in_leaf(struct buddy_core *core, unsigned int o
 	leaf->head |= 1ULL << p;
 	core->nr_free -= 1ULL << order;
 	core->taken[q]++;
-	lose_in_leaf(core, i, q, !(pairs & (pairs - 1)));
+	if (likely(!(pairs & (pairs - 1))))
+		lose_in_leaf(core, i, q);
 	return i << 6 | p;
 }
 
@@ -814,6 +815,40 @@ static noinline u64 split_in_leaf(struct buddy_core *core, unsigned int order, u
 	core->split[q]--;
 	add_only_blocks(core, 0, index >> 6, order, q);
 	return index;
+}
+
+/*
+ * split_block() of one below order 6 from one of order @q, 6 to 11, as nearly all are
+ * that are not in a leaf yet.
+ */
+static noinline u64 split_in_node(struct buddy_core *core, unsigned int order, unsigned int q)
+{
+	unsigned int level, last, p;
+	struct buddy_leaf *leaf;
+	u64 *own, used, pairs, i;
+	u64 n = 0;
+
+	for (level = core->top; level > 1; level--)
+		n = child_with(core, level, n, q);
+	own = word_at(core, 1, n);
+	used = used_fields(*own, q - 6);
+	pairs = half_used_pairs(used, q - 6);
+	last = __ffs64(pairs);
+	p = last + 1 - (1 << (q - 6) << (used >> last & 1));
+	i = n << 6 | p;
+	*own |= 1ULL << p;
+	leaf = leaf_at(core, i);
+	leaf->used = first_block[order];
+	leaf->head = 1;
+	core->nr_free -= 1ULL << order;
+	core->taken[q]++;
+	core->split[order]++;
+	core->split[q]--;
+	if (!(pairs & (pairs - 1)))
+		lose_orders(core, 1, n, 1ULL << q);
+	add_only_blocks(core, 1, n, 6, q);
+	add_only_blocks(core, 0, i, order, 6);
+	return i << 6;
 }
 
 /* Take [start, start + nr), which is free, wherever it lies in free blocks */
@@ -870,6 +905,38 @@ static void free_block(struct buddy_core *core, unsigned int level, u64 i, unsig
 }
 
 /*
+ * free_block() of one of order @k, with which all of leaf @i is free, but not all of
+ * the node above. Before, the leaf held one block of each order from @k on.
+ */
+static void merge_leaf(struct buddy_core *core, u64 i, unsigned int k)
+{
+	u64 *node = node_at(core, 1, i >> 6);
+	unsigned int q, p = i & 63;
+	u64 own = node[6] & ~(1ULL << p);
+	u64 lost = 0;
+
+	leaf_at(core, i)->used = 0;
+	node[6] = own;
+	for (q = k; q < 6; q++) {
+		node[q] &= ~(1ULL << p);
+		lost |= (u64)!node[q] << q;
+	}
+	for (q = 0; !(own & first_block[q] << (p ^ 1 << q)); q++) {
+		/* The buddy was one; is there another? */
+		if (!half_used_pairs(used_fields(own, q), q))
+			lost |= 1ULL << (6 + q);
+		p &= ~(1 << q);
+	}
+	if (lost)
+		lose_orders(core, 1, i >> 6, lost);
+	gain_orders(core, 1, i >> 6, 1ULL << (6 + q));
+	core->nr_free += 1ULL << k;
+	core->merged[k]++;
+	core->merged[6 + q]--;
+	core->returned[6 + q]++;
+}
+
+/*
  * The block of order @k at position @p of leaf @i, which is not marked free yet, has
  * a free buddy. Merge it as far as it goes.
  */
@@ -880,7 +947,10 @@ static noinline void merge_in_leaf(struct buddy_core *core, u64 i, unsigned int 
 	unsigned int q;
 
 	if (!used) {
-		free_block(core, 0, i, p, k);
+		if (*word_at(core, 1, i >> 6) & ~(1ULL << (i & 63)))
+			merge_leaf(core, i, k);
+		else
+			free_block(core, 0, i, p, k);
 		return;
 	}
 	leaf->used = used;
@@ -889,7 +959,7 @@ static noinline void merge_in_leaf(struct buddy_core *core, u64 i, unsigned int 
 	for (q = k; !(used & first_block[q] << (p ^ 1 << q)); q++) {
 		/* The buddy was one; is there another? */
 		if (!half_used_pairs(used_fields(used, q), q))
-			lose_in_leaf(core, i, q, true);
+			lose_in_leaf(core, i, q);
 		p &= ~(1 << q);
 	}
 	core->merged[q]--;
@@ -1048,9 +1118,12 @@ int buddy_core_alloc_block(struct buddy_core *core, unsigned int order, u64 *ind
 	if (unlikely(!orders))
 		return -ENOSPC;
 	q = order + __ffs64(orders);
-	if (unlikely(q >= 6))
+	if (likely(q < 6))
+		*index = q == order ? alloc_in_leaf(core, q, q) : split_in_leaf(core, order, q);
+	else if (order < 6 && q < 12)
+		*index = split_in_node(core, order, q);
+	else
 		return alloc_best_fit(core, 1ULL << order, order, index);
-	*index = q == order ? alloc_in_leaf(core, q, q) : split_in_leaf(core, order, q);
 	return 0;
 }
 

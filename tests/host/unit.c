@@ -284,6 +284,30 @@ static void every_run(void)
 	is_whole();
 }
 
+/* Pools that are one block of as many as the tree has room for, and nearly so */
+static void pool_is_one_block(void)
+{
+	struct buddy_core_extent extent;
+	u64 nr, i;
+
+	for (nr = 64 * 64; nr <= 64 * 64 * 64; nr *= 64) {
+		for (i = 0; i < 2; i++) {
+			open_pool(0, nr - i);
+			is_whole();
+			CHECK(buddy_core_largest(&core, 0, nr - i, NULL) ==
+			      nr - i);
+			CHECK(alloc_in(nr / 2, 0, 1, nr - i,
+				       BUDDY_CORE_TOP_DOWN) == nr / 2 - i);
+			CHECK(give(nr / 2 - i));
+			CHECK(alloc_any(nr - i) == 0 && alloc(1) == NOWHERE);
+			CHECK(!buddy_core_query(&core, nr - i - 1, &extent));
+			CHECK(extent.start == 0 && extent.nr == nr - i);
+			CHECK(!buddy_core_check(&core) && give(0));
+			is_whole();
+		}
+	}
+}
+
 static u64 page_faults(void)
 {
 	struct rusage usage;
@@ -1003,6 +1027,7 @@ static const struct {
 	{ "ragged pools of 1..300 blocks", ragged_pools },
 	{ "metadata size", metadata_is_small },
 	{ "every run of 260 blocks", every_run },
+	{ "pools of one block", pool_is_one_block },
 	{ "L4 pool of 2^32 + 12345 blocks", pool_of_2_32_blocks },
 	{ "L1 largest pool", largest_pool },
 	{ "F1 optimistic fill", fill_optimistic },
