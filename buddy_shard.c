@@ -251,8 +251,8 @@ static __always_inline int plain_order(const struct buddy_shard *shard,
 	return nr & (nr - 1) ? -1 : (int)__ffs64(nr);
 }
 
-static inline bool alloc_plain(struct buddy_shard *shard, const struct buddy_pool_request *request,
-			       struct buddy_pool_result *result)
+bool buddy_shard_alloc_plain(struct buddy_shard *shard, const struct buddy_pool_request *request,
+			     struct buddy_pool_result *result)
 {
 	int order = plain_order(shard, request);
 	u64 index;
@@ -268,12 +268,6 @@ static inline bool alloc_plain(struct buddy_shard *shard, const struct buddy_poo
 	result->size = 1ULL << order << shard->shift;
 	result->reason = BUDDY_POOL_REASON_NONE;
 	return true;
-}
-
-bool buddy_shard_alloc_plain(struct buddy_shard *shard, const struct buddy_pool_request *request,
-			     struct buddy_pool_result *result)
-{
-	return alloc_plain(shard, request, result);
 }
 
 unsigned int buddy_shard_alloc_row(struct buddy_shard *shard,
