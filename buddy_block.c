@@ -39,10 +39,15 @@ static struct kmem_cache *row_cache;
  * Rows
  */
 
-static struct buddy_row *new_row(const char *label)
+/* What a file keeps of freed rows is one, for programs that take and give in turn. */
+static struct buddy_row *new_row(struct buddy_file *file, const char *label)
 {
-	struct buddy_row *row = kmem_cache_alloc(row_cache, GFP_KERNEL);
+	struct buddy_row *row = NULL;
 
+	if (READ_ONCE(file->spare))
+		row = xchg(&file->spare, NULL);
+	if (!row)
+		row = kmem_cache_alloc(row_cache, GFP_KERNEL);
 	if (!row)
 		return NULL;
 	refcount_set(&row->ref, 1);
@@ -51,8 +56,12 @@ static struct buddy_row *new_row(const char *label)
 	return row;
 }
 
-static void free_row(struct buddy_row *row)
+static void free_row(struct buddy_file *file, struct buddy_row *row)
 {
+	/* With KASAN it goes at once, to be seen if it is still used. */
+	if (!IS_ENABLED(CONFIG_KASAN) && !READ_ONCE(file->spare) &&
+	    !cmpxchg(&file->spare, NULL, row))
+		return;
 	kmem_cache_free(row_cache, row);
 }
 
@@ -268,7 +277,7 @@ static void trim(struct buddy_row *row)
  */
 static struct buddy_row *split(struct buddy_file *file, struct buddy_row *row, unsigned int n)
 {
-	struct buddy_row *rest = new_row(row->label);
+	struct buddy_row *rest = new_row(file, row->label);
 
 	lockdep_assert_held(&file->lock);
 	if (!rest)
@@ -571,14 +580,14 @@ static void zero_old(struct buddy_file *file, const struct buddy_piece *piece)
 }
 
 /* Makes two rows one, if they lie side by side; neither has handles yet. */
-static bool join(struct buddy_row *row, struct buddy_row *next)
+static bool join(struct buddy_file *file, struct buddy_row *row, struct buddy_row *next)
 {
 	unsigned int nr = row_length(row);
 
 	if (next->offset != row_end(row) || nr + row_length(next) > BUDDY_ROW_BLOCKS)
 		return false;
 	row->live |= next->live << nr;
-	free_row(next);
+	free_row(file, next);
 	return true;
 }
 
@@ -596,19 +605,19 @@ static int fill_rows(struct buddy_file *file, const struct buddy_pool_request *r
 	int err = 0;
 
 	for (filled = 0; !err && filled < count; filled += blocks) {
-		row = new_row(alloc->label);
+		row = new_row(file, alloc->label);
 
 		if (!row)
 			return refuse(alloc, -ENOMEM, BUDDY_POOL_REASON_MEMORY, 0);
 		err = take_memory(file, request, alloc, row, count - filled);
 		if (err) {
-			free_row(row);
+			free_row(file, row);
 			return err;
 		}
 		offset = row->offset;
 		blocks = row_length(row);
 		length = blocks * row->length;
-		if (!*nr || !join(rows[*nr - 1], row))
+		if (!*nr || !join(file, rows[*nr - 1], row))
 			rows[(*nr)++] = row;
 		err = zero_new(file->node, offset, length);
 	}
@@ -627,7 +636,7 @@ static void forget_rows(struct buddy_file *file, struct buddy_row **rows, u32 nr
 		filled += row_length(rows[i]);
 		buddy_pool_free_row(node->pool, node->base + rows[i]->offset, rows[i]->length,
 				    row_length(rows[i]));
-		free_row(rows[i]);
+		free_row(file, rows[i]);
 	}
 	/* That they came back is no reason to try again. */
 	WRITE_ONCE(file->refused_at, READ_ONCE(file->refused_at) + filled);
@@ -707,7 +716,7 @@ static void free_pieces(struct buddy_file *file, struct buddy_piece *pieces, u32
 		buddy_pool_free_row(node->pool, node->base + pieces[i].offset, pieces[i].length,
 				    pieces[i].count);
 		if (pieces[i].row)
-			free_row(pieces[i].row);
+			free_row(file, pieces[i].row);
 	}
 }
 
@@ -797,6 +806,8 @@ void buddy_file_put_blocks(struct buddy_file *file)
 		}
 	}
 	buddy_pieces_put(file, pieces, nr);
+	if (file->spare)
+		kmem_cache_free(row_cache, file->spare);
 }
 
 /*

@@ -81,6 +81,7 @@ struct buddy_node {
  * @by_handle: its rows
  * @by_offset: those of them whose handles are valid
  * @last_handle: the handle given last
+ * @spare: a row that is not used, or NULL; taken and put without @lock
  * @refused_at: buddy_pool_nr_freed() when the last ALLOC found no space
  * @refused: whether there was one
  * @exit_until: in jiffies, until when a process that exits may zero its blocks; 0
@@ -97,6 +98,7 @@ struct buddy_file {
 	struct rb_root by_handle;
 	struct rb_root by_offset;
 	u32 last_handle;
+	struct buddy_row *spare;
 	u64 refused_at;
 	bool refused;
 	unsigned long exit_until;

@@ -12,6 +12,13 @@
 #include <linux/pci.h>
 #include <linux/slab.h>
 
+/* Of a variable that is written before it is read, though the kernel sets all to zero */
+#if __has_attribute(__uninitialized__)
+#define bp_uninitialized __attribute__((__uninitialized__))
+#else
+#define bp_uninitialized
+#endif
+
 /* vm_flags_mod(): since 6.3; the member was plain before. */
 static inline void bp_vm_flags_change(struct vm_area_struct *vma, unsigned long set,
 				      unsigned long clear)

@@ -18,6 +18,7 @@
 #include <linux/uaccess.h>
 
 #include "buddy_chardev.h"
+#include "buddy_compat.h"
 
 /* All that a call may have in and out */
 union buddy_ucmd {
@@ -570,7 +571,7 @@ long buddy_file_ioctl(struct file *filp, unsigned int cmd, unsigned long argumen
 	void __user *arg = (void __user *)argument;
 	unsigned int nr = _IOC_NR(cmd);
 	const struct buddy_ioctl *ioctl;
-	union buddy_ucmd ucmd;
+	union buddy_ucmd ucmd bp_uninitialized;
 	u32 size, known;
 	int err;
 

@@ -350,7 +350,7 @@ void buddy_pool_free_row(struct buddy_pool *pool, u64 address, u64 size, unsigne
 	unsigned int nr;
 
 	for (; count; count -= nr, address += nr * size) {
-		nr = free_some(pool, address, size, count);
+		nr = count > 1 ? free_some(pool, address, size, count) : 0;
 		if (nr) {
 			wake_waiters(pool);
 		} else {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* ALLOC_BATCH and FREE_BATCH: many blocks or none. */
 #include <poll.h>
+#include <stdlib.h>
+#include <time.h>
 
 #include "node.h"
 
@@ -314,6 +316,204 @@ TEST_F(node, B24_B28_batches_need_write_access)
 	EXPECT_ERR(EBADF, alloc_batch(fd, PAGE, 1));
 	EXPECT_ERR(EBADF, free_batch(fd, blocks, 1, NULL));
 	close(fd);
+}
+
+/*
+ * The node keeps blocks that lie side by side together, and takes them apart when some
+ * are freed, mapped, or have others between them. Whatever it does, LIST, EXTENTS and
+ * mmap() must tell of each block what this list does. A free that nobody asked for, or a
+ * block that is forgotten, shows in all of them.
+ */
+
+#define BLOCKS 4000
+
+struct known {
+	struct buddy_pool_block block;
+	__u64 granted;
+	char label;
+	char *map;
+};
+
+static struct known known[BLOCKS];
+static __u32 nr_known;
+
+static __u32 below(__u32 limit)
+{
+	return random() % limit;
+}
+
+static bool take_some(int fd)
+{
+	static const __u64 lengths[] = { PAGE, PAGE, 2 * PAGE, 3 * PAGE, 16 * PAGE };
+	struct buddy_pool_alloc_batch req =
+		batch_of(lengths[below(5)], 1 + below(below(4) ? 8 : 200));
+	int err;
+
+	if (!below(4))
+		req.flags = BUDDY_POOL_ALLOC_TOP_DOWN;
+	if (!below(4))
+		req.align = PAGE;
+	if (!below(4))
+		req.start = below(POOL / PAGE / 2) * PAGE;
+	if (req.count > BLOCKS - nr_known)
+		return true;
+	req.label[0] = 'a' + below(26);
+	err = call(fd, BUDDY_POOL_ALLOC_BATCH, &req);
+	for (__u32 i = 0; !err && i < req.count; i++)
+		known[nr_known++] = (struct known){
+			.block = blocks[i],
+			.granted = req.granted,
+			.label = req.label[0],
+		};
+	return !err || err == -ENOSPC;
+}
+
+/* Those without a handle are freed, and held if mapped, which ends here. */
+static bool forget_freed(void)
+{
+	__u32 n = 0;
+
+	for (__u32 i = 0; i < nr_known; i++) {
+		struct known *k = &known[i];
+
+		if (k->block.handle)
+			known[n++] = *k;
+		else if (k->map && (*k->map != k->label || munmap(k->map, k->granted)))
+			return false;
+	}
+	nr_known = n;
+	return true;
+}
+
+static bool give_some(int fd)
+{
+	__u32 count = 1 + below(below(2) ? nr_known : 20);
+	__u32 from = below(nr_known), step = below(2) ? 1 : 1 + below(5), n = 0;
+	bool in_turn = below(3);
+	struct known *k;
+	int err;
+
+	if (count > MAX)
+		count = MAX;
+	for (__u32 i = from; n < count && i < nr_known; i += step) {
+		k = &known[in_turn ? i : below(nr_known)];
+		if (!k->block.handle)
+			continue;
+		blocks[n++] = k->block;
+		k->block.handle = 0;
+	}
+	/* One of them twice: none is freed. */
+	if (!below(4) && n < MAX) {
+		blocks[n] = blocks[below(n)];
+		err = free_batch(fd, blocks, n + 1, NULL);
+		if (err != -ENOENT)
+			return false;
+	}
+	err = n == 1 ? free_handle(fd, blocks[0].handle) : free_batch(fd, blocks, n, NULL);
+	return !err && forget_freed();
+}
+
+static bool map_one(int fd)
+{
+	struct known *k = &known[below(nr_known)];
+
+	if (k->map) {
+		if (*k->map != k->label || munmap(k->map, k->granted))
+			return false;
+		k->map = NULL;
+		return true;
+	}
+	/* A page too many is not inside the block, whatever lies behind it. */
+	if (mmap(NULL, k->granted + PAGE, PROT_READ, MAP_SHARED, fd, k->block.offset) != MAP_FAILED)
+		return false;
+	k->map = mmap(NULL, k->granted, PROT_READ | PROT_WRITE, MAP_SHARED, fd, k->block.offset);
+	if (k->map == MAP_FAILED)
+		return false;
+	*k->map = k->label;
+	return true;
+}
+
+static bool list_is_right(int fd)
+{
+	static struct buddy_pool_query entries[BLOCKS + 1];
+	struct buddy_pool_list l = {
+		.size = sizeof(l),
+		.entries = (uintptr_t)entries,
+		.count = BLOCKS + 1,
+	};
+
+	if (call(fd, BUDDY_POOL_LIST, &l) || l.count != nr_known)
+		return false;
+	for (__u32 i = 0; i < nr_known; i++) {
+		const struct known *k = &known[i];
+		const struct buddy_pool_query *q = &entries[i];
+
+		if (q->handle != k->block.handle || q->offset != k->block.offset ||
+		    q->granted != k->granted || q->label[0] != k->label ||
+		    q->map_offset != q->offset || q->mappings != !!k->map)
+			return false;
+	}
+	return true;
+}
+
+/* Each block is an extent of its own, and this file's; nothing else is. */
+static bool extents_are_right(int fd)
+{
+	static struct buddy_pool_extent extents[2 * BLOCKS];
+	struct buddy_pool_extents e = {
+		.size = sizeof(e),
+		.entries = (uintptr_t)extents,
+		.count = 2 * BLOCKS,
+	};
+	__u64 nr = 0, bytes = 0, wanted = 0;
+
+	if (call(fd, BUDDY_POOL_EXTENTS, &e) || e.next != POOL)
+		return false;
+	for (__u32 i = 0; i < e.count; i++) {
+		if (extents[i].state != BUDDY_POOL_STATE_FREE &&
+		    extents[i].state != BUDDY_POOL_STATE_OWN)
+			return false;
+		nr += extents[i].state == BUDDY_POOL_STATE_OWN;
+		bytes += extents[i].state == BUDDY_POOL_STATE_OWN ? extents[i].length : 0;
+	}
+	for (__u32 i = 0; i < nr_known; i++)
+		wanted += known[i].granted;
+	return nr == nr_known && bytes == wanted && bytes == bytes_in_use();
+}
+
+TEST_F_TIMEOUT(node, B42_B43_B29_random_batches_match_a_list, 300)
+{
+	const char *given = getenv("BUDDY_POOL_SEED");
+	unsigned int seed = given ? strtoul(given, NULL, 0) : (unsigned int)time(NULL);
+	unsigned int step;
+
+	TH_LOG("seed %u", seed);
+	srandom(seed);
+	nr_known = 0;
+	for (step = 0; step < 1500; step++) {
+		/* Filled for a while, then drained */
+		if (!nr_known || below(8) < (step / 100 % 2 ? 1 : 3))
+			ASSERT_TRUE(take_some(self->fd));
+		if (nr_known && below(2))
+			ASSERT_TRUE(map_one(self->fd));
+		if (nr_known && !below(3))
+			ASSERT_TRUE(give_some(self->fd));
+		ASSERT_TRUE(list_is_right(self->fd))
+		{
+			TH_LOG("seed %u, step %u", seed, step);
+		}
+		if (step % 16 == 0)
+			ASSERT_TRUE(extents_are_right(self->fd))
+			{
+				TH_LOG("seed %u, step %u", seed, step);
+			}
+	}
+	for (__u32 i = 0; i < nr_known; i++)
+		if (known[i].map)
+			ASSERT_EQ(0, munmap(known[i].map, known[i].granted));
+	close(self->fd);
+	EXPECT_EQ(0, bytes_in_use());
+	self->fd = open_node(O_RDWR);
 }
 
 TEST_HARNESS_MAIN
