@@ -794,16 +794,19 @@ void buddy_file_put_blocks(struct buddy_file *file)
 	struct buddy_row *row, *next;
 	struct buddy_piece pieces[16];
 	u32 nr = 0;
+	bool last;
 
 	rbtree_postorder_for_each_entry_safe(row, next, &file->by_handle, handle_link) {
-		while (row->live) {
-			pieces[nr++] = take_piece(row);
+		do {
+			pieces[nr] = take_piece(row);
+			/* With its last piece the row goes. */
+			last = pieces[nr++].row;
 			if (nr == ARRAY_SIZE(pieces)) {
 				buddy_pieces_put(file, pieces, nr);
 				nr = 0;
 				cond_resched();
 			}
-		}
+		} while (!last);
 	}
 	buddy_pieces_put(file, pieces, nr);
 	if (file->spare)
