@@ -7,11 +7,14 @@
  * A thread of its own, the victim, makes the call; only there things fail. The main
  * thread arms it, and looks at the outcome. Two ways to fail: only the N-th, or all
  * from the N-th on. Two kinds of what fails: objects and user copies, and pages and
- * user copies. Where the slab allocator takes a new page for its objects depends on
- * what was allocated before, so those pages are left out: the kernel does so by looking
- * at who calls the page allocator. What is left is the same each time, but for calls
- * that say so. (Linux 6.1 can't look on x86-64; there the number of pages is chance, and
- * is not printed.)
+ * user copies.
+ *
+ * What the kernel keeps a reserve of is left out, since when it refills that depends on
+ * what was before: pages for slabs, nodes for the numbers of sysfs files, and the
+ * objects of some caches. Nor can a call fail by them. So what is left is the same each
+ * time, but for calls that say so, and no N stands for another allocation than it did
+ * the time before. (Linux 6.1 can't look at who asks, on x86-64; there the number of
+ * pages is chance, and is not printed.)
  *
  * A point is an N at which the call failed. That the kernel lives without some of
  * its own allocations is no point, and changes with what it checks.
@@ -19,8 +22,9 @@
 #ifndef TESTS_NODE_SWEEP_H
 #define TESTS_NODE_SWEEP_H
 
+#include <dirent.h>
+#include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -30,7 +34,7 @@
 
 #define FAULTS		"/sys/kernel/debug/"
 #define MAX_POINTS	20000
-/* After that long, memory is there again: a page fault tries for ever. */
+/* After that long, memory is there again for who tries for ever. */
 #define PATIENCE_MS	300
 
 struct victim {
@@ -39,7 +43,7 @@ struct victim {
 	int (*run)(void *arg);
 	void *arg;
 	int result;
-	atomic_int turn;	/* 0: the main thread's, 1: the victim's, 2: it ends */
+	atomic_int turn; /* 0: the main thread's, 1: the victim's, 2: it ends; a futex */
 };
 
 enum kind { OBJECTS, PAGES, NR_KINDS };
@@ -50,30 +54,35 @@ static const char *const mode_names[] = { "once", "for_ever" };
 
 /*
  * @name: of the call, in the list of points
- * @prepare: brings about what the call needs
+ * @prepare: brings about what the call needs; NULL if that is nothing
  * @run: the call, in the victim; 0 or -errno
- * @early: the same as far as it is the kernel's own affair, which is left out; or NULL
  * @undo: takes back what @prepare did, and the call if it was done
  * @state: text that a failed call must not change
+ * @slow_state: more of it, which takes long, and so is compared after all points; or NULL
  * @errors: what it may say, ended by 0
  * @expected: what it says when nothing fails
- * @retries: does not fail, but tries until there is memory; then each N is a point
+ * @can_t_fail: whatever fails inside; then each N is a point
+ * @retries: does not fail, but tries until there is memory; so is it then
  * @only_once: not all may fail from some point on
  * @uncounted: mostly the kernel's own affair, in which what it takes is chance
+ * @ours: only what a function of a module asks for, itself or through others, fails;
+ *	pages are then those of page tables, which the kernel keeps, and not counted
  */
 struct sweep {
 	const char *name;
 	void (*prepare)(void *arg);
 	int (*run)(void *arg);
-	int (*early)(void *arg);
 	void (*undo)(void *arg);
 	void (*state)(void *arg, FILE *out);
+	void (*slow_state)(void *arg, FILE *out);
 	void *arg;
 	int errors[4];
 	int expected;
+	bool can_t_fail;
 	bool retries;
 	bool only_once;
 	bool uncounted;
+	bool ours;
 };
 
 static inline bool write_text(const char *path, const char *text)
@@ -120,44 +129,121 @@ static inline bool find_function(const char *name, unsigned long long *start,
 	return *end > *start;
 }
 
-#define PAGE_FILTER	FAULTS "fail_page_alloc/reject-start"
+static const char *const fault_names[] = { "failslab", "fail_page_alloc", "fail_usercopy" };
 
-/* The number of pages is no chance: the kernel can leave out those of slabs. */
-static inline bool counts_pages(void)
+/* The kernel can tell who asks. */
+static inline bool knows_callers(void)
 {
-	return !access(PAGE_FILTER, W_OK);
+	return !access(FAULTS "failslab/reject-start", W_OK);
 }
 
-static inline bool leave_out_slabs(void)
+static inline bool set_address(unsigned long long value, const char *fault, const char *file)
 {
-	unsigned long long start, end;
-	char from[32], to[32];
+	char text[32];
 
-	if (!counts_pages())
+	snprintf(text, sizeof(text), "%llu", value);
+	return set_fault(text, FAULTS "%s/%s", fault, file);
+}
+
+static inline bool is_set(const char *fault, const char *file)
+{
+	long long value = 0;
+	char path[128];
+	FILE *in;
+
+	snprintf(path, sizeof(path), FAULTS "%s/%s", fault, file);
+	in = fopen(path, "re");
+	if (!in)
+		return false;
+	if (fscanf(in, "%lli", &value) != 1)
+		value = 0;
+	fclose(in);
+	return value;
+}
+
+/* The functions from @first to @last do not fail. Finding them takes long; what was set stays. */
+static inline bool leave_out(const char *fault, const char *first, const char *last)
+{
+	unsigned long long start, end, unused;
+
+	if (!knows_callers() || is_set(fault, "reject-start"))
 		return true;
-	if (!find_function("allocate_slab", &start, &end)) {
-		printf("# the kernel has no function allocate_slab(), whose pages to leave out\n");
+	if (!find_function(first, &start, &unused) || !find_function(last, &unused, &end) ||
+	    start >= end) {
+		printf("# the kernel has no functions %s() to %s()\n", first, last);
 		return false;
 	}
-	snprintf(from, sizeof(from), "%llu", start);
-	snprintf(to, sizeof(to), "%llu", end);
-	return set_fault(from, PAGE_FILTER) &&
-	       set_fault(to, FAULTS "fail_page_alloc/reject-end");
+	return set_address(start, fault, "reject-start") && set_address(end, fault, "reject-end");
+}
+
+static inline bool leave_out_reserves(void)
+{
+	return leave_out("fail_page_alloc", "allocate_slab", "allocate_slab") &&
+	       leave_out("failslab", "radix_tree_node_rcu_free", "__radix_tree_preload");
+}
+
+static inline bool has_reserve(const char *cache)
+{
+	static const char *const caches[] = {
+		"debug_objects_cache",
+		"kmemleak_object",
+		"kmemleak_scan_area",
+		"vmap_area",
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(caches); i++)
+		if (!strcmp(cache, caches[i]))
+			return true;
+	return false;
+}
+
+/* Which caches of the slab allocator can fail: all that have no reserve, or none. */
+static inline bool choose_caches(bool all)
+{
+	DIR *dir = opendir("/sys/kernel/slab");
+	unsigned int chosen = 0;
+	struct dirent *entry;
+	char path[512];
+
+	while (dir && (entry = readdir(dir))) {
+		snprintf(path, sizeof(path), "/sys/kernel/slab/%s/failslab", entry->d_name);
+		if (entry->d_name[0] != '.')
+			chosen += write_text(path, all && !has_reserve(entry->d_name) ? "1" : "0");
+	}
+	if (dir)
+		closedir(dir);
+	return chosen;
+}
+
+/* Modules lie behind all functions of the kernel itself. */
+static inline bool choose_callers(bool ours)
+{
+	unsigned long long start = 0, end;
+	bool ok = true;
+
+	if (!knows_callers())
+		return !ours;
+	if (ours && !find_function("_etext", &start, &end)) {
+		printf("# the kernel has no symbol _etext, behind which modules are\n");
+		return false;
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(fault_names); i++)
+		ok &= set_address(start, fault_names[i], "require-start");
+	return ok;
 }
 
 /* Everything fails, but only in a task that says so, and without a word */
-static inline bool set_up_faults(void)
+static inline bool set_up_faults(bool ours)
 {
-	static const char *const what[] = { "failslab", "fail_page_alloc", "fail_usercopy" };
-	bool ok = leave_out_slabs();
+	bool ok = leave_out_reserves() && choose_callers(ours);
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(what); i++) {
-		ok &= set_fault("Y", FAULTS "%s/task-filter", what[i]);
-		ok &= set_fault("0", FAULTS "%s/verbose", what[i]);
-		ok &= set_fault("1", FAULTS "%s/interval", what[i]);
-		ok &= set_fault("0", FAULTS "%s/space", what[i]);
-		ok &= set_fault("-1", FAULTS "%s/times", what[i]);
-		ok &= set_fault("100", FAULTS "%s/probability", what[i]);
+	for (unsigned int i = 0; i < ARRAY_SIZE(fault_names); i++) {
+		ok &= set_fault("Y", FAULTS "%s/task-filter", fault_names[i]);
+		ok &= set_fault("0", FAULTS "%s/verbose", fault_names[i]);
+		ok &= set_fault("1", FAULTS "%s/interval", fault_names[i]);
+		ok &= set_fault("0", FAULTS "%s/space", fault_names[i]);
+		ok &= set_fault("-1", FAULTS "%s/times", fault_names[i]);
+		ok &= set_fault("100", FAULTS "%s/probability", fault_names[i]);
 	}
 	ok &= set_fault("N", FAULTS "failslab/ignore-gfp-wait");
 	ok &= set_fault("N", FAULTS "fail_page_alloc/ignore-gfp-wait");
@@ -165,10 +251,10 @@ static inline bool set_up_faults(void)
 	return ok;
 }
 
-/* No cache of the slab allocator is marked for its filter, and no page is as large. */
+/* No page is as large as that. */
 static inline bool choose_kind(enum kind kind)
 {
-	return set_fault(kind == OBJECTS ? "N" : "Y", FAULTS "failslab/cache-filter") &&
+	return choose_caches(kind == OBJECTS) && set_fault("Y", FAULTS "failslab/cache-filter") &&
 	       set_fault(kind == PAGES ? "0" : "20", FAULTS "fail_page_alloc/min-order");
 }
 
@@ -176,20 +262,32 @@ static inline bool choose_kind(enum kind kind)
  * The victim
  */
 
+/* Sleeps while it is that one's turn, or a while; nobody takes a CPU that another needs. */
+static inline void wait_turn(struct victim *victim, int turn, const struct timespec *time)
+{
+	syscall(SYS_futex, &victim->turn, FUTEX_WAIT_PRIVATE, turn, time, NULL, 0);
+}
+
+static inline void give_turn(struct victim *victim, int turn)
+{
+	atomic_store(&victim->turn, turn);
+	syscall(SYS_futex, &victim->turn, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
 static inline void *run_victim(void *arg)
 {
 	struct victim *victim = arg;
 	int turn;
 
 	victim->tid = syscall(SYS_gettid);
-	atomic_store(&victim->turn, 0);
+	give_turn(victim, 0);
 	for (;;) {
 		while (!(turn = atomic_load(&victim->turn)))
-			sched_yield();
+			wait_turn(victim, 0, NULL);
 		if (turn == 2)
 			return NULL;
 		victim->result = victim->run(victim->arg);
-		atomic_store(&victim->turn, 0);
+		give_turn(victim, 0);
 	}
 }
 
@@ -199,14 +297,14 @@ static inline bool start_victim(struct victim *victim)
 	if (pthread_create(&victim->thread, NULL, run_victim, victim))
 		return false;
 	while (atomic_load(&victim->turn))
-		sched_yield();
+		wait_turn(victim, 1, NULL);
 	/* Nothing may be missing that it would need memory for. */
 	return !mlockall(MCL_CURRENT);
 }
 
 static inline void end_victim(struct victim *victim)
 {
-	atomic_store(&victim->turn, 2);
+	give_turn(victim, 2);
 	pthread_join(victim->thread, NULL);
 }
 
@@ -220,53 +318,62 @@ static inline bool arm(const struct victim *victim, unsigned int nth, enum mode 
 			 victim->tid);
 }
 
-/* Returns what is left of N. */
-static inline unsigned int disarm(const struct victim *victim)
+/* Returns what is left of N, and makes it 0 if asked to. */
+static inline unsigned int left_of_n(const struct victim *victim, bool clear)
 {
 	char path[64], text[16] = "";
 	int fd;
 
-	set_fault("0", "/proc/self/task/%d/make-it-fail", victim->tid);
 	snprintf(path, sizeof(path), "/proc/self/task/%d/fail-nth", victim->tid);
 	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (read(fd, text, sizeof(text) - 1) <= 0 || write(fd, "0", 1) != 1)
+	if (read(fd, text, sizeof(text) - 1) <= 0 || (clear && write(fd, "0", 1) != 1))
 		abort();
 	close(fd);
 	return strtoul(text, NULL, 10);
 }
 
-/* Returns what is left of N, so 0 if it was reached. */
-static inline unsigned int run_armed(struct victim *victim, int (*run)(void *arg), void *arg,
-				     unsigned int nth, enum mode mode)
+static inline unsigned int disarm(const struct victim *victim)
 {
-	bool reached = false;
-	unsigned int left;
+	set_fault("0", "/proc/self/task/%d/make-it-fail", victim->tid);
+	return left_of_n(victim, true);
+}
 
-	victim->run = run;
-	victim->arg = arg;
+/* Returns whether the N-th was reached. */
+static inline bool run_armed(struct victim *victim, const struct sweep *sweep, unsigned int nth,
+			     enum mode mode)
+{
+	const struct timespec patience = { .tv_nsec = PATIENCE_MS * 1000000L };
+	bool for_ever = sweep->retries && mode == FOR_EVER;
+	bool reached = false;
+
+	victim->run = sweep->run;
+	victim->arg = sweep->arg;
 	if (!arm(victim, nth, mode))
 		abort();
-	atomic_store(&victim->turn, 1);
-	for (unsigned int ms = 0; atomic_load(&victim->turn); ms++) {
-		if (ms == PATIENCE_MS && mode == FOR_EVER)
-			reached = !disarm(victim);
-		usleep(1000);
+	give_turn(victim, 1);
+	while (atomic_load(&victim->turn)) {
+		wait_turn(victim, 1, for_ever && !reached ? &patience : NULL);
+		if (for_ever && !reached && atomic_load(&victim->turn) &&
+		    !left_of_n(victim, false)) {
+			reached = true;
+			disarm(victim);
+		}
 	}
-	left = disarm(victim);
-	return reached ? 0 : left;
+	return !disarm(victim) || reached;
 }
 
 /*
  * The sweep
  */
 
-static inline char *take_state(const struct sweep *sweep)
+static inline char *take_state(const struct sweep *sweep, void (*state)(void *arg, FILE *out))
 {
 	char *text = NULL;
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
 
-	sweep->state(sweep->arg, out);
+	if (state)
+		state(sweep->arg, out);
 	fclose(out);
 	return text;
 }
@@ -297,86 +404,122 @@ static inline bool is_allowed(const struct sweep *sweep, int err)
 }
 
 /* What was wrong with the outcome, or NULL */
-static inline const char *judge(const struct sweep *sweep, int result, const char *before)
+static inline const char *judge(const struct sweep *sweep, int result, bool reached,
+				const char *before)
 {
 	const char *fault = NULL;
 	char *after;
 
+	if (!reached && result != sweep->expected)
+		return "failed though nothing was made to fail";
 	if (result == sweep->expected && !result)
 		return NULL;
 	if (result != sweep->expected && !is_allowed(sweep, result))
 		return "the wrong error";
-	after = take_state(sweep);
+	after = take_state(sweep, sweep->state);
 	if (!same_state(before, after))
 		fault = "it changed something";
 	free(after);
 	return fault;
 }
 
-/* Where to begin; a little before, since some of what is left out is not always there */
-static inline unsigned int first_point(struct victim *victim, const struct sweep *sweep)
-{
-	unsigned int n = 0;
+/* As it is when nobody does anything */
+struct rest {
+	char *state;
+	char *slow_state;
+};
 
-	if (sweep->early)
-		n = MAX_POINTS - run_armed(victim, sweep->early, sweep->arg, MAX_POINTS, ONCE);
-	return n > 10 ? n - 10 : 1;
+/*
+ * The N-th fails; what was wrong, or NULL. If there is nothing to prepare, then a call
+ * that failed has left the state of @rest.
+ */
+static inline const char *try_point(struct victim *victim, const struct sweep *sweep,
+				    unsigned int n, enum mode mode, const struct rest *rest,
+				    bool *reached)
+{
+	const char *fault;
+	char *before = NULL, *after;
+
+	if (sweep->prepare) {
+		sweep->prepare(sweep->arg);
+		before = take_state(sweep, sweep->state);
+	}
+	*reached = run_armed(victim, sweep, n, mode);
+	fault = judge(sweep, victim->result, *reached, before ?: rest->state);
+	free(before);
+	if (!fault && !sweep->prepare && victim->result)
+		return NULL;
+	sweep->undo(sweep->arg);
+	after = take_state(sweep, sweep->state);
+	if (!fault && !same_state(rest->state, after))
+		fault = "something is left behind";
+	free(after);
+	return fault;
 }
 
 /* Returns the number of points, or -1. */
-static inline int sweep_one_way(struct victim *victim, const struct sweep *sweep, enum mode mode)
+static inline int sweep_one_way(struct victim *victim, const struct sweep *sweep, enum mode mode,
+				const struct rest *rest)
 {
-	char *rest = take_state(sweep), *before, *after;
 	const char *fault = NULL;
 	int points = 0;
-	unsigned int n = first_point(victim, sweep);
+	unsigned int n = 0;
 	bool reached = true;
+	char *after;
 
-	for (; reached && !fault && n < MAX_POINTS; n++) {
-		sweep->prepare(sweep->arg);
-		before = take_state(sweep);
-		reached = !run_armed(victim, sweep->run, sweep->arg, n, mode);
-		points += reached && (sweep->retries || victim->result != sweep->expected);
-		fault = judge(sweep, victim->result, before);
-		if (!reached && victim->result != sweep->expected)
-			fault = "failed though nothing was made to fail";
-		sweep->undo(sweep->arg);
-		after = take_state(sweep);
-		if (!fault && !same_state(rest, after))
-			fault = "something is left behind";
-		free(before);
-		free(after);
+	while (reached && !fault && ++n < MAX_POINTS) {
+		fault = try_point(victim, sweep, n, mode, rest, &reached);
+		points += reached && (sweep->can_t_fail || sweep->retries ||
+				      victim->result != sweep->expected);
 	}
-	free(rest);
+	after = take_state(sweep, sweep->slow_state);
+	if (!fault && !same_state(rest->slow_state, after))
+		fault = "something is left behind since 1";
+	free(after);
 	if (fault)
-		printf("# %s, %s: %s at %u: %s\n", sweep->name, mode_names[mode], fault, n - 1,
+		printf("# %s, %s: %s at %u: %s\n", sweep->name, mode_names[mode], fault, n,
 		       strerror(-victim->result));
-	return fault || n == MAX_POINTS ? -1 : points;
+	return fault || reached ? -1 : points;
 }
 
-/* Both ways, and both kinds; prints the numbers. */
+/* Both ways of one kind; prints the numbers. */
+static inline bool sweep_kind(struct victim *victim, const struct sweep *sweep, enum kind kind)
+{
+	struct rest rest = {
+		.state = take_state(sweep, sweep->state),
+		.slow_state = take_state(sweep, sweep->slow_state),
+	};
+	bool ok = choose_kind(kind);
+
+	for (enum mode mode = 0; ok && mode < NR_MODES - sweep->only_once; mode++) {
+		int points = sweep_one_way(victim, sweep, mode, &rest);
+
+		ok = points >= 0;
+		if (ok && !sweep->uncounted &&
+		    (kind == OBJECTS || (knows_callers() && !sweep->ours)))
+			printf("# points: %s %s %s %d\n", sweep->name, kind_names[kind],
+			       mode_names[mode], points);
+	}
+	free(rest.state);
+	free(rest.slow_state);
+	return ok;
+}
+
+/* Both kinds */
 static inline bool sweep_call(const struct sweep *sweep)
 {
 	struct victim victim = { };
-	bool ok = set_up_faults() && start_victim(&victim);
+	bool ok;
 
+	if (!set_up_faults(sweep->ours) || !start_victim(&victim))
+		return false;
 	/* Once without, so that what the kernel keeps from a first time is there */
-	if (ok) {
+	if (sweep->prepare)
 		sweep->prepare(sweep->arg);
-		ok = sweep->run(sweep->arg) == sweep->expected;
-		sweep->undo(sweep->arg);
-	}
-	for (enum kind kind = 0; ok && kind < NR_KINDS; kind++) {
-		ok = choose_kind(kind);
-		for (enum mode mode = 0; ok && mode < NR_MODES - sweep->only_once; mode++) {
-			int points = sweep_one_way(&victim, sweep, mode);
-
-			ok = points >= 0;
-			if (ok && !sweep->uncounted && (kind == OBJECTS || counts_pages()))
-				printf("# points: %s %s %s %d\n", sweep->name, kind_names[kind],
-				       mode_names[mode], points);
-		}
-	}
+	ok = sweep->run(sweep->arg) == sweep->expected;
+	sweep->undo(sweep->arg);
+	for (enum kind kind = 0; ok && kind < NR_KINDS; kind++)
+		ok = sweep_kind(&victim, sweep, kind);
 	end_victim(&victim);
 	return ok;
 }

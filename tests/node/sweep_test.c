@@ -125,10 +125,6 @@ static void show_job(void *arg, FILE *out)
  * Calls
  */
 
-static void prepare_nothing(void *arg)
-{
-}
-
 static void prepare_file(void *arg)
 {
 	struct job *job = arg;
@@ -311,7 +307,7 @@ static bool sweep_ioctl(const char *name, unsigned long request, struct job *job
 
 TEST_F_TIMEOUT(node, G01_G02_open, LONG)
 {
-	EXPECT_TRUE(sweep_other("open", prepare_nothing, run_open));
+	EXPECT_TRUE(sweep_other("open", NULL, run_open));
 }
 
 TEST_F_TIMEOUT(node, G01_G02_close, LONG)
@@ -410,6 +406,31 @@ TEST_F_TIMEOUT(node, G01_G02_G04_G09_batches, LONG)
 	alloc.filled.alloc_batch.length = self->info.length / 2;
 	EXPECT_TRUE(sweep_ioctl("ALLOC_BATCH_refused", BUDDY_POOL_ALLOC_BATCH, &alloc, ENOSPC,
 				true));
+}
+
+/* Whoever asks, all the time */
+TEST_F(node, G05_memory_fails_for_us_only)
+{
+	struct buddy_pool_alloc block;
+	int fd, pipes[2];
+
+	if (!knows_callers())
+		SKIP(return, "the kernel can't tell who asks");
+	ASSERT_TRUE(set_up_faults(true));
+	ASSERT_TRUE(choose_kind(OBJECTS));
+	EXPECT_TRUE(set_fault("N", FAULTS "failslab/task-filter"));
+	EXPECT_EQ(-ENOMEM, alloc_block(self->fd, BLOCK, &block));
+	EXPECT_EQ(-1, open_node(O_RDWR));
+	EXPECT_EQ(ENOMEM, errno);
+	EXPECT_EQ(0, run_fork(NULL));
+	EXPECT_EQ(0, pipe(pipes));
+	EXPECT_TRUE(set_fault("Y", FAULTS "failslab/task-filter"));
+	close(pipes[0]);
+	close(pipes[1]);
+	EXPECT_EQ(0, alloc_block(self->fd, BLOCK, &block));
+	fd = open_node(O_RDWR);
+	EXPECT_LE(0, fd);
+	close(fd);
 }
 
 TEST_HARNESS_MAIN
