@@ -379,6 +379,7 @@ machine_state() {
 	cat /proc/iomem /proc/devices /proc/misc /sys/kernel/debug/dma_buf/bufinfo 2>&1
 	find /dev ! -path '/dev/shm/*' | sort
 	printf '%s\n' /sys/class/* /sys/class/misc/* /sys/kernel/debug/* /sys/kernel/slab/*
+	# shellcheck disable=SC2016 # $3 is awk's
 	vmalloc_areas '/\[buddy/ || / phys=/ || $3 ~ /^0x/'
 }
 
