@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * N18: threads on one pool of several shards, compiled for the thread sanitizer with
- * buddy_shard.c, buddy_span.c and what is below them. The locks are those of locks.h.
+ * buddy_shard.c, buddy_span.c and what is below them. The locks are those of shim/locks.h.
  *
  * Each block that a thread gets is entered into a table, which must not have it from
  * anybody else. What a lock is missing for, the sanitizer reports.
@@ -189,7 +189,7 @@ static void open_pool(void)
 	layout->base = BASE;
 	layout->size = BLOCKS << SHIFT;
 	layout->max_alloc = layout->size;
-	if (buddy_span_divide(&shards, NR_CPUS))
+	if (buddy_span_divide(&shards, THREADS))
 		abort();
 	for (i = 0; i < shards.nr; i++) {
 		u64 bytes = buddy_shard_place(&shards.shard[i], &shards);

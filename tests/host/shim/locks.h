@@ -54,9 +54,8 @@ static inline void *aligned_zeros(size_t size)
 	return memory;
 }
 
-#define NR_CPUS 4
 extern __thread unsigned int this_cpu;
-#define num_online_cpus() NR_CPUS
+#define num_online_cpus() 4
 #define raw_smp_processor_id() this_cpu
 #define cond_resched() do { } while (0)
 
