@@ -12,8 +12,8 @@
 
 #include "buddy_kunit.h"
 
-static unsigned int seed;
-module_param(seed, uint, 0444);
+static unsigned long long seed;
+module_param(seed, ullong, 0444);
 MODULE_PARM_DESC(seed, "Seed of the random tests, as they print it; 0 for a new one");
 
 /* Four shards */
