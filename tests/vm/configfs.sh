@@ -208,6 +208,7 @@ check "the device is free for all" no_driver $IVSHMEM
 check "the right BAR" put card bar 2 live 1
 check "it has the driver" [ "$(driver_of $IVSHMEM)" = buddy_pool ]
 check "there is a node" buddyctl -p card alloc 64M --hold 0
+check "it says that it is there" is card live 1
 check "A33 a BAR twice" put large pci $IVSHMEM bar 2
 check "A33 a BAR twice" refused "$BUSY" "belongs to buddy_pool card in $IVSHMEM" put large live 1
 check "the first is unaffected" buddyctl -p card alloc 64M --hold 0
