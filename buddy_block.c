@@ -654,16 +654,15 @@ static void forget_rows(struct buddy_file *file, struct buddy_row **rows, u32 nr
 int buddy_blocks_alloc(struct buddy_file *file, struct buddy_pool_alloc *alloc,
 		       struct buddy_row **rows, u32 count)
 {
+	const struct buddy_pool_limits *limits = &file->node->limits;
 	struct buddy_pool_request request;
-	struct buddy_pool_limits limits;
 	u64 charge, left;
 	u32 nr = 0;
 	int err;
 
-	buddy_pool_limits(file->node->pool, &limits);
-	if (!to_request(&limits, alloc, &request))
+	if (!to_request(limits, alloc, &request))
 		return refuse(alloc, -EINVAL, BUDDY_POOL_REASON_WINDOW, 0);
-	if (check_mul_overflow(granted_length(&limits, alloc), (u64)count, &charge))
+	if (check_mul_overflow(granted_length(limits, alloc), (u64)count, &charge))
 		charge = U64_MAX;
 	if (!buddy_quota_charge(file, count, charge, &left))
 		return refuse_quota(file, &request, alloc, left);

@@ -259,7 +259,6 @@ static void log_pool(struct buddy_pool *pool)
 struct buddy_node *buddy_node_create(struct buddy_pool *pool, const struct buddy_policy *policy,
 				     struct task_struct *task)
 {
-	struct buddy_pool_limits limits;
 	struct buddy_node *node;
 	int err;
 
@@ -273,8 +272,8 @@ struct buddy_node *buddy_node_create(struct buddy_pool *pool, const struct buddy
 	if (!node)
 		return ERR_PTR(-ENOMEM);
 	kref_init(&node->ref);
-	buddy_pool_limits(pool, &limits);
-	node->base = limits.base;
+	buddy_pool_limits(pool, &node->limits);
+	node->base = node->limits.base;
 	node->policy = *policy;
 	mutex_init(&node->files_lock);
 	INIT_LIST_HEAD(&node->files);

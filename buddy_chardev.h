@@ -46,6 +46,7 @@ struct buddy_user {
  * @pool: the pool, with a reference
  * @ref: the creator and each open file
  * @base: address of offset 0
+ * @limits: of the pool; constant
  * @policy: rules for its files; constant
  * @files_lock: guards @files and @retired, and is held to add to @ref
  * @files: open files
@@ -60,6 +61,7 @@ struct buddy_node {
 	struct buddy_pool *pool;
 	struct kref ref;
 	u64 base;
+	struct buddy_pool_limits limits;
 	struct buddy_policy policy;
 	struct mutex files_lock;	/* files */
 	struct list_head files;

@@ -61,21 +61,20 @@ static int do_info(struct buddy_file *file, union buddy_ucmd *ucmd, void __user 
 {
 	const struct buddy_range *range = buddy_pool_range(file->node->pool);
 	const struct buddy_policy *policy = &file->node->policy;
+	const struct buddy_pool_limits *limits = &file->node->limits;
 	struct buddy_pool_info *info = &ucmd->info;
-	struct buddy_pool_limits limits;
 
 	if (!zero_until(&info->flags, info + 1))
 		return -EINVAL;
-	buddy_pool_limits(file->node->pool, &limits);
 	info->uapi_min = 1;
 	info->uapi_max = BUDDY_POOL_UAPI_VERSION;
 	info->features = range->backing ? BUDDY_POOL_FEATURE_MMAP : 0;
 	if (range->backing && policy->zero != BUDDY_POOL_ZERO_NEVER)
 		info->features |= BUDDY_POOL_FEATURE_ZEROED;
-	info->length = limits.size;
-	info->min_block = limits.min_block;
-	info->min_alloc = limits.min_alloc;
-	info->max_alloc = limits.max_alloc;
+	info->length = limits->size;
+	info->min_block = limits->min_block;
+	info->min_alloc = limits->min_alloc;
+	info->max_alloc = limits->max_alloc;
 	info->backing = range->backing;
 	info->cache = range->cache;
 	info->zero = policy->zero;
@@ -174,15 +173,14 @@ static int do_extents(struct buddy_file *file, union buddy_ucmd *ucmd, void __us
 {
 	struct buddy_pool_extents *extents = &ucmd->extents;
 	void __user *entries = u64_to_user_ptr(extents->entries);
-	struct buddy_pool_limits limits;
+	u64 length = file->node->limits.size;
 	u32 count;
 
-	buddy_pool_limits(file->node->pool, &limits);
 	if (extents->flags || extents->__reserved || extents->next || !extents->count ||
-	    extents->count > MAX_ENTRIES || extents->start >= limits.size)
+	    extents->count > MAX_ENTRIES || extents->start >= length)
 		return -EINVAL;
 	extents->next = extents->start;
-	for (count = 0; count < extents->count && extents->next < limits.size; count++) {
+	for (count = 0; count < extents->count && extents->next < length; count++) {
 		struct buddy_pool_extent extent = { };
 
 		look_at_extent(file, extents->next, &extent);
@@ -218,14 +216,13 @@ static int do_unreserve(struct buddy_file *file, union buddy_ucmd *ucmd, void __
 {
 	struct buddy_node *node = file->node;
 	struct buddy_pool_range *range = &ucmd->range;
-	struct buddy_pool_limits limits;
+	u64 length = node->limits.size;
 
 	if (range->flags)
 		return -EINVAL;
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
-	buddy_pool_limits(node->pool, &limits);
-	if (range->offset >= limits.size || range->length > limits.size - range->offset)
+	if (range->offset >= length || range->length > length - range->offset)
 		return -ENOENT;
 	return buddy_pool_unreserve(node->pool, node->base + range->offset, range->length);
 }
@@ -238,7 +235,7 @@ static int do_unreserve(struct buddy_file *file, union buddy_ucmd *ucmd, void __
 
 static bool label_is_valid(const char *label)
 {
-	size_t i, length = strnlen(label, BUDDY_POOL_LABEL_LEN);
+	size_t i, length = label[0] ? strnlen(label, BUDDY_POOL_LABEL_LEN) : 0;
 
 	for (i = 0; i < length; i++)
 		if (!isascii(label[i]) || !isprint(label[i]))

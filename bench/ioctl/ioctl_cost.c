@@ -168,6 +168,16 @@ static long slab(void)
 	errx(1, "/proc/meminfo does not say");
 }
 
+static void take_one_by_one(void)
+{
+	struct buddy_pool_alloc take;
+
+	for (unsigned int i = 0; i < LIVE; i++) {
+		take = (struct buddy_pool_alloc){ .size = sizeof(take), .length = BLOCK };
+		check(ioctl(fd, BUDDY_POOL_ALLOC, &take), "ALLOC");
+	}
+}
+
 static void take_many(void)
 {
 	struct buddy_pool_block blocks[BUDDY_POOL_MAX_BATCH];
@@ -178,7 +188,7 @@ static void take_many(void)
 	}
 }
 
-/* Of each 64 in a row only the last is kept, which no table of handles can like. */
+/* Of each batch of 64 only the last is kept, which no table of handles can like. */
 static void take_many_far_apart(void)
 {
 	struct buddy_pool_block blocks[64];
@@ -225,8 +235,10 @@ int main(int argc, char **argv)
 		errx(2, "usage: ioctl_cost NODE MILLISECONDS WHERE");
 	reopen(argv[1]);
 	measure(idle, 3, atof(argv[2]) * 1e6, argv[3]);
-	measure_memory(argv[3], "memory of 65,000 handles", take_many);
+	measure_memory(argv[3], "memory of 65,000 handles", take_one_by_one);
 	measure(busy, 2, atof(argv[2]) * 1e6, argv[3]);
+	reopen(argv[1]);
+	measure_memory(argv[3], "memory of 65,000 handles in batches", take_many);
 	reopen(argv[1]);
 	measure_memory(argv[3], "memory of 65,000 handles far apart", take_many_far_apart);
 	return 0;
