@@ -183,7 +183,9 @@ struct buddy_pool_info {
  *	they do not
  *
  * A block costs no more than 128 bytes of kernel memory, which are charged to the
- * caller's memory cgroup until it is given back.
+ * caller's memory cgroup until it is given back. An open file may keep those of one
+ * block for its next. Blocks of a batch share what they cost, as far as they lie side
+ * by side: it is given back with the last of them.
  */
 struct buddy_pool_alloc {
 	__u32 size;
