@@ -21,5 +21,9 @@ fi
 echo 1 >/sys/kernel/rcu_expedited
 run_ktap "load, unload, bind, unbind, configfs" sweep_load_test
 echo 0 >/sys/kernel/rcu_expedited
-check "as many points as before" points /tmp/ktap.out /t/sweep_load.list
+if grep -q __gcov_init /m/buddy-pool.ko; then
+	skip "a module that counts its lines takes memory for that"
+else
+	check "as many points as before" points /tmp/ktap.out /t/sweep_load.list
+fi
 done_testing
