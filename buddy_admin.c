@@ -11,13 +11,13 @@
 #include <linux/err.h>
 #include <linux/export.h>
 #include <linux/kernel.h>
-#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
 #include "buddy_internal.h"
+#include "buddy_layout.h"
 
 /* One over a range has @pool and @node, one over a BAR has @pdev and @id. */
 struct buddy_admin_pool {
@@ -145,7 +145,7 @@ static int parse_limits(const struct buddy_settings *settings, struct buddy_pool
 	      parse_choice("cache", settings->cache, caches, ARRAY_SIZE(caches), &config->cache);
 	if (err)
 		return err;
-	if (!is_power_of_2(config->min_block) || config->min_block < PAGE_SIZE) {
+	if (!buddy_is_power_of_2(config->min_block) || config->min_block < PAGE_SIZE) {
 		pr_err("min_block=%s must be a power of two and at least the page size, %lu\n",
 		       settings->min_block, PAGE_SIZE);
 		return -EINVAL;

@@ -40,7 +40,7 @@ static struct kmem_cache *row_cache;
  */
 
 /* What a file keeps of freed rows is one, for programs that take and give in turn. */
-static struct buddy_row *new_row(struct buddy_file *file, const char *label)
+static struct buddy_row *new_row(struct buddy_file *file)
 {
 	struct buddy_row *row = NULL;
 
@@ -52,7 +52,6 @@ static struct buddy_row *new_row(struct buddy_file *file, const char *label)
 		return NULL;
 	refcount_set(&row->ref, 1);
 	RB_CLEAR_NODE(&row->offset_link);
-	memcpy(row->label, label, sizeof(row->label));
 	return row;
 }
 
@@ -273,15 +272,13 @@ static void trim(struct buddy_row *row)
 
 /*
  * Make what there is of a published row from its @n th block on a row of its own, which
- * is returned. Both have blocks then. Without memory, nothing is changed.
+ * is returned: @rest, of which only the memory is used. Both have blocks then.
  */
-static struct buddy_row *split(struct buddy_file *file, struct buddy_row *row, unsigned int n)
+static struct buddy_row *split(struct buddy_file *file, struct buddy_row *row, unsigned int n,
+			       struct buddy_row *rest)
 {
-	struct buddy_row *rest = new_row(file, row->label);
-
 	lockdep_assert_held(&file->lock);
-	if (!rest)
-		return NULL;
+	memcpy(rest->label, row->label, sizeof(rest->label));
 	rest->handle = row->handle + n;
 	rest->offset = row->offset + n * row->length;
 	rest->length = row->length;
@@ -293,12 +290,69 @@ static struct buddy_row *split(struct buddy_file *file, struct buddy_row *row, u
 	return rest;
 }
 
-/* A row of its own for the @n th block, or NULL without memory */
-static struct buddy_row *isolate(struct buddy_file *file, struct buddy_row *row, unsigned int n)
+/*
+ * Rows to split others with. Nobody waits for memory with a file locked: it may take long,
+ * and who waits for the lock can't be killed.
+ */
+struct spares {
+	struct buddy_row *row[2];
+};
+
+static struct buddy_row *take_spare(struct spares *spares)
 {
-	if (n + 1 < row_length(row) && !split(file, row, n + 1))
-		return NULL;
-	return n ? split(file, row, n) : row;
+	unsigned int i = !spares->row[0];
+
+	return xchg(&spares->row[i], NULL);
+}
+
+/* Returns 0 or -ENOMEM. */
+static int get_spares(struct buddy_file *file, struct spares *spares, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		if (!spares->row[i])
+			spares->row[i] = new_row(file);
+		if (!spares->row[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static void put_spares(struct buddy_file *file, struct spares *spares)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(spares->row); i++)
+		if (spares->row[i])
+			free_row(file, spares->row[i]);
+}
+
+/* A row of its own for the @n th block; takes up to two spares */
+static struct buddy_row *isolate(struct buddy_file *file, struct buddy_row *row, unsigned int n,
+				 struct spares *spares)
+{
+	if (n + 1 < row_length(row))
+		split(file, row, n + 1, take_spare(spares));
+	return n ? split(file, row, n, take_spare(spares)) : row;
+}
+
+/* As buddy_file_get_mapped(); -EAGAIN asks for two spares */
+static struct buddy_row *try_get_mapped(struct buddy_file *file, u64 offset, u64 length,
+					struct spares *spares)
+{
+	struct buddy_row *row;
+	unsigned int n;
+
+	guard(mutex)(&file->lock);
+	row = find_offset(file, offset, &n);
+	if (!row || length > row->length - (offset - row->offset - n * row->length))
+		return ERR_PTR(-EINVAL);
+	if (row_length(row) > 1 && !spares->row[1])
+		return ERR_PTR(-EAGAIN);
+	row = isolate(file, row, n, spares);
+	refcount_inc(&row->ref);
+	return row;
 }
 
 /**
@@ -312,68 +366,112 @@ static struct buddy_row *isolate(struct buddy_file *file, struct buddy_row *row,
  */
 struct buddy_row *buddy_file_get_mapped(struct buddy_file *file, u64 offset, u64 length)
 {
+	struct spares spares = {};
 	struct buddy_row *row;
-	unsigned int n;
 
-	guard(mutex)(&file->lock);
-	row = find_offset(file, offset, &n);
-	if (!row || length > row->length - (offset - row->offset - n * row->length))
-		return ERR_PTR(-EINVAL);
-	row = isolate(file, row, n);
-	if (!row)
-		return ERR_PTR(-ENOMEM);
-	refcount_inc(&row->ref);
+	row = try_get_mapped(file, offset, length, &spares);
+	if (row == ERR_PTR(-EAGAIN)) {
+		if (get_spares(file, &spares, 2))
+			row = ERR_PTR(-ENOMEM);
+		else
+			row = try_get_mapped(file, offset, length, &spares);
+		put_spares(file, &spares);
+	}
 	return row;
 }
 
 /*
  * If the memory of a new row is in a hole of another, split that. There is no more than
  * one such: where a row begins and ends it has blocks, and none is in the new one's
- * memory. From here on no other can come to be, because that memory is taken.
+ * memory. From here on no other can come to be, because that memory is taken. Returns
+ * false if that takes a spare, and there is none.
  */
-static bool split_around(struct buddy_file *file, const struct buddy_row *new)
+static bool split_around(struct buddy_file *file, const struct buddy_row *new,
+			 struct spares *spares)
 {
 	struct rb_node *link = rb_find(&new->offset, &file->by_offset, compare_offset);
 	struct buddy_row *row = rb_entry_safe(link, struct buddy_row, offset_link);
+	unsigned int n;
 
 	if (!row)
 		return true;
-	return split(file, row, div64_u64(new->offset - row->offset, row->length) + 1);
+	if (!spares->row[0])
+		return false;
+	n = div64_u64(new->offset - row->offset, row->length) + 1;
+	split(file, row, n, take_spare(spares));
+	return true;
 }
 
 /*
  * Handles count up, so that one which was freed is not soon another block's. Those of a
- * row are in sequence, without 0, which is none.
+ * row are in sequence, without 0, which is none. Returns false if so many in sequence are
+ * not to be had: what a row has lost counts too, so that may be with 2^26 rows.
  */
-static void reserve_row(struct buddy_file *file, struct buddy_row *row)
+static bool reserve_row(struct buddy_file *file, struct buddy_row *row)
 {
 	unsigned int nr = row_length(row);
+	bool began_again = false;
 	struct rb_node *other;
 
 	do {
 		row->handle = file->last_handle + 1;
-		if (!row->handle || row->handle + nr - 1 < row->handle)
+		if (!row->handle || row->handle + nr - 1 < row->handle) {
+			if (began_again)
+				return false;
+			began_again = true;
 			row->handle = 1;
+		}
 		file->last_handle = row->handle + nr - 1;
 		/* After 2^32 there may be others in the way. */
 		other = rb_find_add(&row->handle_link, &file->by_handle, compare_handles);
-		if (other)
+		if (other) {
 			file->last_handle = last_handle(other);
+			cond_resched();
+		}
 	} while (other);
+	return true;
+}
+
+/* Takes handles away that were never valid. */
+static void drop_handles(struct buddy_file *file, struct buddy_row **rows, u32 nr)
+{
+	u32 i;
+
+	for (i = 0; i < nr; i++)
+		rb_erase(&rows[i]->handle_link, &file->by_handle);
+}
+
+/* As reserve_handles(), of rows that the first @clear have been split around; or -EAGAIN */
+static int try_reserve_handles(struct buddy_file *file, struct buddy_row **rows, u32 nr,
+			       u32 *clear, struct spares *spares)
+{
+	u32 i;
+
+	guard(mutex)(&file->lock);
+	for (; *clear < nr; (*clear)++)
+		if (!split_around(file, rows[*clear], spares))
+			return -EAGAIN;
+	for (i = 0; i < nr; i++) {
+		if (!reserve_row(file, rows[i])) {
+			drop_handles(file, rows, i);
+			return -ENOMEM;
+		}
+	}
+	return 0;
 }
 
 /* Returns 0 or -ENOMEM. */
 static int reserve_handles(struct buddy_file *file, struct buddy_row **rows, u32 nr)
 {
-	u32 i;
+	struct spares spares = {};
+	u32 clear = 0;
+	int err;
 
-	guard(mutex)(&file->lock);
-	for (i = 0; i < nr; i++)
-		if (!split_around(file, rows[i]))
-			return -ENOMEM;
-	for (i = 0; i < nr; i++)
-		reserve_row(file, rows[i]);
-	return 0;
+	do {
+		err = try_reserve_handles(file, rows, nr, &clear, &spares);
+	} while (err == -EAGAIN && !get_spares(file, &spares, 1));
+	put_spares(file, &spares);
+	return err ? -ENOMEM : 0;
 }
 
 /**
@@ -605,10 +703,10 @@ static int fill_rows(struct buddy_file *file, const struct buddy_pool_request *r
 	int err = 0;
 
 	for (filled = 0; !err && filled < count; filled += blocks) {
-		row = new_row(file, alloc->label);
-
+		row = new_row(file);
 		if (!row)
 			return refuse(alloc, -ENOMEM, BUDDY_POOL_REASON_MEMORY, 0);
+		memcpy(row->label, alloc->label, sizeof(row->label));
 		err = take_memory(file, request, alloc, row, count - filled);
 		if (err) {
 			free_row(file, row);
@@ -684,12 +782,10 @@ void buddy_rows_drop(struct buddy_file *file, struct buddy_row **rows, u32 nr)
 {
 	u32 i, count = 0;
 
-	scoped_guard(mutex, &file->lock) {
-		for (i = 0; i < nr; i++) {
-			rb_erase(&rows[i]->handle_link, &file->by_handle);
-			count += row_length(rows[i]);
-		}
-	}
+	for (i = 0; i < nr; i++)
+		count += row_length(rows[i]);
+	scoped_guard(mutex, &file->lock)
+		drop_handles(file, rows, nr);
 	forget_rows(file, rows, nr, count, count * rows[0]->length);
 }
 

@@ -330,8 +330,9 @@ int buddy_core_free(struct buddy_core *core, u64 index, u64 *nr);
  * @count: how many at most, 1 or more
  * @index: set to the first of them on success
  *
- * Leaves the pool as so many calls of buddy_core_alloc_block() would. Stops at the
- * end of the free block that the first is cut from, and at BUDDY_CORE_ROW_BLOCKS.
+ * Leaves the pool as so many calls of buddy_core_alloc_block() would, but for counters
+ * of blocks that those would split off and take at once. Stops at the end of the free
+ * block that the first is cut from, and at BUDDY_CORE_ROW_BLOCKS.
  *
  * Return: how many; 0 if there is no such free block, and nothing was changed.
  */
@@ -345,7 +346,8 @@ unsigned int buddy_core_alloc_row(struct buddy_core *core, unsigned int order, u
  * @order: of each block, below BUDDY_CORE_ORDERS
  * @count: how many, 1 to BUDDY_CORE_ROW_BLOCKS
  *
- * Leaves the pool as so many calls of buddy_core_free() would.
+ * Leaves the pool as so many calls of buddy_core_free() would, but for counters of blocks
+ * that those would make and merge at once.
  *
  * Return: whether they were just that; if not, nothing was changed.
  */

@@ -67,7 +67,7 @@ static enum buddy_pool_reason set_alignment(const struct buddy_layout *layout,
 		core->align_order = natural_order(layout, core->nr);
 		return BUDDY_POOL_REASON_NONE;
 	}
-	if (!is_power_of_2(align) || remainder & (align - 1))
+	if (!buddy_is_power_of_2(align) || remainder & (align - 1))
 		return BUDDY_POOL_REASON_ALIGN;
 	core->align_order = max_t(unsigned int, ilog2(align), layout->shift) - layout->shift;
 	return BUDDY_POOL_REASON_NONE;

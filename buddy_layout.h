@@ -52,6 +52,12 @@ static inline bool buddy_layout_contains(const struct buddy_layout *layout, u64 
 	return address >= layout->base && address - layout->base < layout->size;
 }
 
+/* is_power_of_2() takes an unsigned long. */
+static inline bool buddy_is_power_of_2(u64 n)
+{
+	return n && !(n & (n - 1));
+}
+
 /* The first index from @index on that is a multiple of 2^@order, or U64_MAX */
 static inline u64 buddy_layout_align(u64 index, unsigned int order)
 {

@@ -455,8 +455,8 @@ EXPORT_SYMBOL_GPL(buddy_pool_usage);
 
 u64 buddy_pool_block_size(u64 size, u64 min_block, u64 max_block)
 {
-	if (!is_power_of_2(min_block) || !is_power_of_2(max_block) || min_block > max_block ||
-	    size > max_block)
+	if (!buddy_is_power_of_2(min_block) || !buddy_is_power_of_2(max_block) ||
+	    min_block > max_block || size > max_block)
 		return 0;
 	return size <= min_block ? min_block : 1ULL << fls64(size - 1);
 }

@@ -484,7 +484,7 @@ bool buddy_shard_free_row(struct buddy_shard *shard, u64 address, u64 size, unsi
 	u64 nr = size >> shard->shift;
 	unsigned int order;
 
-	if (!in_shard(shard, address) || !is_power_of_2(nr))
+	if (!in_shard(shard, address) || !buddy_is_power_of_2(nr))
 		return false;
 	order = ilog2(nr);
 	guard(raw_spinlock_irqsave)(&shard->lock);
