@@ -17,6 +17,7 @@
  * that is mapped has a row of its own.
  */
 #include <linux/bitops.h>
+#include <linux/bits.h>
 #include <linux/cleanup.h>
 #include <linux/err.h>
 #include <linux/jiffies.h>
@@ -73,11 +74,6 @@ static unsigned int row_length(const struct buddy_row *row)
 static u64 row_end(const struct buddy_row *row)
 {
 	return row->offset + row_length(row) * row->length;
-}
-
-static u64 first_bits(unsigned int nr)
-{
-	return nr ? ~0ULL >> (64 - nr) : 0;
 }
 
 /* Has the row handles that are valid? */
@@ -284,7 +280,7 @@ static struct buddy_row *split(struct buddy_file *file, struct buddy_row *row, u
 	rest->length = row->length;
 	rest->live = row->live >> n;
 	trim(rest);
-	row->live &= first_bits(n);
+	row->live &= GENMASK_ULL(n - 1, 0);
 	rb_find_add(&rest->handle_link, &file->by_handle, compare_handles);
 	publish(file, rest);
 	return rest;
@@ -505,6 +501,12 @@ static struct buddy_row *find_handle_near(struct buddy_file *file, u32 handle,
 	return find_handle(file, handle, n);
 }
 
+/* The blocks of a piece in buddy_row.live, as the row was when they were taken from it */
+static u64 piece_bits(const struct buddy_piece *piece)
+{
+	return GENMASK_ULL(piece->first + piece->count - 1, piece->first);
+}
+
 /* The row lost the blocks of this piece, and maybe those of others. */
 static void settle(struct buddy_file *file, struct buddy_piece *piece)
 {
@@ -563,7 +565,7 @@ u32 buddy_blocks_remove(struct buddy_file *file, const struct buddy_pool_block *
 		if (i == count)
 			settle(file, &pieces[p]);
 		else
-			pieces[p].row->live |= first_bits(pieces[p].count) << pieces[p].first;
+			pieces[p].row->live |= piece_bits(&pieces[p]);
 	}
 	return i == count ? nr : 0;
 }
@@ -636,9 +638,9 @@ static int take_memory(struct buddy_file *file, const struct buddy_pool_request 
 	}
 	if (err < 0)
 		return refuse(alloc, err, result.reason, 0);
-	row->offset = result.address - node->base;
+	row->offset = result.address - node->limits.base;
 	row->length = result.size;
-	row->live = first_bits(err);
+	row->live = GENMASK_ULL(err - 1, 0);
 	return 0;
 }
 
@@ -727,12 +729,13 @@ static void forget_rows(struct buddy_file *file, struct buddy_row **rows, u32 nr
 			u64 charge)
 {
 	struct buddy_node *node = file->node;
+	u64 base = node->limits.base;
 	u32 i, filled = 0;
 
 	buddy_quota_uncharge(file, count, charge);
 	for (i = 0; i < nr; i++) {
 		filled += row_length(rows[i]);
-		buddy_pool_free_row(node->pool, node->base + rows[i]->offset, rows[i]->length,
+		buddy_pool_free_row(node->pool, base + rows[i]->offset, rows[i]->length,
 				    row_length(rows[i]));
 		free_row(file, rows[i]);
 	}
@@ -797,6 +800,7 @@ void buddy_rows_drop(struct buddy_file *file, struct buddy_row **rows, u32 nr)
 static void free_pieces(struct buddy_file *file, struct buddy_piece *pieces, u32 nr)
 {
 	struct buddy_node *node = file->node;
+	u64 base = node->limits.base;
 	u64 blocks = 0, bytes = 0;
 	u32 i;
 
@@ -808,7 +812,7 @@ static void free_pieces(struct buddy_file *file, struct buddy_piece *pieces, u32
 	/* First, for those who are woken when the memory is free */
 	buddy_quota_uncharge(file, blocks, bytes);
 	for (i = 0; i < nr; i++) {
-		buddy_pool_free_row(node->pool, node->base + pieces[i].offset, pieces[i].length,
+		buddy_pool_free_row(node->pool, base + pieces[i].offset, pieces[i].length,
 				    pieces[i].count);
 		if (pieces[i].row)
 			free_row(file, pieces[i].row);
@@ -831,7 +835,7 @@ void buddy_row_put_mapped(struct buddy_file *file, struct buddy_row *row)
 	struct buddy_node *node = file->node;
 
 	if (refcount_dec_and_test(&row->ref)) {
-		buddy_pool_unhold(node->pool, node->base + piece.offset, piece.length);
+		buddy_pool_unhold(node->pool, node->limits.base + piece.offset, piece.length);
 		free_pieces(file, &piece, 1);
 	}
 }
@@ -855,7 +859,7 @@ void buddy_pieces_put(struct buddy_file *file, struct buddy_piece *pieces, u32 n
 			pieces[last++] = *piece;
 			continue;
 		}
-		buddy_pool_hold(node->pool, node->base + piece->offset, piece->length);
+		buddy_pool_hold(node->pool, node->limits.base + piece->offset, piece->length);
 		buddy_row_put_mapped(file, piece->row);
 	}
 	if (last)
@@ -874,7 +878,7 @@ static struct buddy_piece take_piece(struct buddy_row *row)
 		.count = others ? __ffs64(others) : BUDDY_ROW_BLOCKS,
 	};
 
-	row->live &= ~(first_bits(piece.count) << first);
+	row->live &= ~piece_bits(&piece);
 	if (!row->live)
 		piece.row = row;
 	return piece;

@@ -273,7 +273,6 @@ struct buddy_node *buddy_node_create(struct buddy_pool *pool, const struct buddy
 		return ERR_PTR(-ENOMEM);
 	kref_init(&node->ref);
 	buddy_pool_limits(pool, &node->limits);
-	node->base = node->limits.base;
 	node->policy = *policy;
 	mutex_init(&node->files_lock);
 	INIT_LIST_HEAD(&node->files);

@@ -45,8 +45,7 @@ struct buddy_user {
  * @misc: its registration
  * @pool: the pool, with a reference
  * @ref: the creator and each open file
- * @base: address of offset 0
- * @limits: of the pool; constant
+ * @limits: of the pool; constant. Offset 0 is at their base
  * @policy: rules for its files; constant
  * @files_lock: guards @files and @retired, and is held to add to @ref
  * @files: open files
@@ -60,7 +59,6 @@ struct buddy_node {
 	struct miscdevice misc;
 	struct buddy_pool *pool;
 	struct kref ref;
-	u64 base;
 	struct buddy_pool_limits limits;
 	struct buddy_policy policy;
 	struct mutex files_lock;	/* files */

@@ -12,11 +12,13 @@
 #include <linux/pci.h>
 #include <linux/slab.h>
 
-/* Of a variable that is written before it is read, though the kernel sets all to zero */
+/* In newer kernels: of a variable that is written before it is read, so need not be zeroed */
+#ifndef __uninitialized
 #if __has_attribute(__uninitialized__)
-#define bp_uninitialized __attribute__((__uninitialized__))
+#define __uninitialized __attribute__((__uninitialized__))
 #else
-#define bp_uninitialized
+#define __uninitialized
+#endif
 #endif
 
 /* vm_flags_mod(): since 6.3; the member was plain before. */

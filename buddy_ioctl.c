@@ -158,7 +158,7 @@ static int do_stats(struct buddy_file *file, union buddy_ucmd *ucmd, void __user
 /* The extent around offset @at; a block of this very file is its own. */
 static void look_at_extent(struct buddy_file *file, u64 at, struct buddy_pool_extent *extent)
 {
-	u64 base = file->node->base;
+	u64 base = file->node->limits.base;
 	u64 start;
 
 	guard(mutex)(&file->lock);
@@ -208,7 +208,7 @@ static int do_reserve(struct buddy_file *file, union buddy_ucmd *ucmd, void __us
 		return -EPERM;
 	if (check_add_overflow(range->offset, range->length, &end))
 		return -ERANGE;
-	return buddy_pool_reserve(node->pool, node->base + range->offset, range->length);
+	return buddy_pool_reserve(node->pool, node->limits.base + range->offset, range->length);
 }
 
 static int do_unreserve(struct buddy_file *file, union buddy_ucmd *ucmd, void __user *arg,
@@ -224,7 +224,7 @@ static int do_unreserve(struct buddy_file *file, union buddy_ucmd *ucmd, void __
 		return -EPERM;
 	if (range->offset >= length || range->length > length - range->offset)
 		return -ENOENT;
-	return buddy_pool_unreserve(node->pool, node->base + range->offset, range->length);
+	return buddy_pool_unreserve(node->pool, node->limits.base + range->offset, range->length);
 }
 
 /*
@@ -235,7 +235,7 @@ static int do_unreserve(struct buddy_file *file, union buddy_ucmd *ucmd, void __
 
 static bool label_is_valid(const char *label)
 {
-	size_t i, length = label[0] ? strnlen(label, BUDDY_POOL_LABEL_LEN) : 0;
+	size_t i, length = strnlen(label, BUDDY_POOL_LABEL_LEN);
 
 	for (i = 0; i < length; i++)
 		if (!isascii(label[i]) || !isprint(label[i]))
@@ -364,7 +364,7 @@ static int do_get_phys(struct buddy_file *file, union buddy_ucmd *ucmd, void __u
 		found = buddy_file_query(file, phys->handle, &block);
 	if (!found)
 		return -ENOENT;
-	phys->address = file->node->base + block.offset;
+	phys->address = file->node->limits.base + block.offset;
 	return respond(arg, ucmd, size);
 }
 
@@ -568,7 +568,7 @@ long buddy_file_ioctl(struct file *filp, unsigned int cmd, unsigned long argumen
 	void __user *arg = (void __user *)argument;
 	unsigned int nr = _IOC_NR(cmd);
 	const struct buddy_ioctl *ioctl;
-	union buddy_ucmd ucmd bp_uninitialized;
+	union buddy_ucmd ucmd __uninitialized;
 	u32 size, known;
 	int err;
 

@@ -254,12 +254,8 @@ int buddy_pool_alloc_row(struct buddy_pool *pool, const struct buddy_pool_reques
 {
 	unsigned int nr = 0;
 
-	if (count > 1 && !READ_ONCE(pool->gone)) {
-		if (likely(pool->shards.nr == 1))
-			nr = buddy_shard_alloc_row(pool->shards.shard, request, count, result);
-		else
-			nr = buddy_span_alloc_row(&pool->shards, request, count, result);
-	}
+	if (count > 1 && !READ_ONCE(pool->gone))
+		nr = buddy_span_alloc_row(&pool->shards, request, count, result);
 	return nr ?: buddy_pool_alloc_for_node(pool, request, result, nr_freed) ?: 1;
 }
 

@@ -34,11 +34,6 @@ static u64 address_to_index(const struct buddy_shard *shard, u64 address)
 	return (address - shard->origin) >> shard->shift;
 }
 
-static bool in_shard(const struct buddy_shard *shard, u64 address)
-{
-	return address >= shard->base && address - shard->base < shard->size;
-}
-
 /* The core, with nothing parked, for all that looks at more than one block */
 static struct buddy_core *flushed(struct buddy_shard *shard)
 {
@@ -484,7 +479,7 @@ bool buddy_shard_free_row(struct buddy_shard *shard, u64 address, u64 size, unsi
 	u64 nr = size >> shard->shift;
 	unsigned int order;
 
-	if (!in_shard(shard, address) || !buddy_is_power_of_2(nr))
+	if (!buddy_is_power_of_2(nr))
 		return false;
 	order = ilog2(nr);
 	guard(raw_spinlock_irqsave)(&shard->lock);
@@ -504,8 +499,6 @@ int buddy_shard_query(struct buddy_shard *shard, u64 address, u64 *start, u64 *s
 	u64 index = address_to_index(shard, address);
 	struct buddy_core_extent extent;
 
-	if (!in_shard(shard, address))
-		return -ERANGE;
 	guard(raw_spinlock_irqsave)(&shard->lock);
 	if (is_in_span(shard, index))
 		return -EXDEV;

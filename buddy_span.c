@@ -304,12 +304,12 @@ static int alloc_locked(struct buddy_shards *shards, const struct buddy_pool_req
 }
 
 /* Is less free in the window than was asked for? Only the shards at its ends are counted. */
-static bool is_exhausted(struct buddy_shards *shards, const struct buddy_core_request *wanted)
+static bool is_exhausted(struct buddy_shards *shards, const struct buddy_core_request *wanted,
+			 unsigned int first, unsigned int last)
 {
-	unsigned int first, last, i;
+	unsigned int i;
 	u64 nr = 0;
 
-	window_shards(shards, wanted, &first, &last);
 	for (i = first; i <= last && nr < wanted->nr; i++)
 		nr += buddy_shard_nr_free_in(&shards->shard[i], wanted->start, wanted->end,
 					     wanted->nr - nr);
@@ -339,8 +339,9 @@ static int alloc_from_all(struct buddy_shards *shards, const struct buddy_pool_r
 	} else if (fixed) {
 		result->reason = BUDDY_POOL_REASON_IN_USE;
 	} else {
-		result->reason = is_exhausted(shards, wanted) ? BUDDY_POOL_REASON_EXHAUSTED :
-								BUDDY_POOL_REASON_FRAGMENTED;
+		result->reason = is_exhausted(shards, wanted, first, last) ?
+					 BUDDY_POOL_REASON_EXHAUSTED :
+					 BUDDY_POOL_REASON_FRAGMENTED;
 	}
 	unlock_shards(shards, first, last);
 	return err;

@@ -517,6 +517,10 @@ static int run_command(const struct options *opt, int argc, char **argv)
 	}
 	if (!run)
 		return complain("there is no command '%s'", argv[0]);
+	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
+		fputs(usage, stdout);
+		return DONE;
+	}
 	/* getopt_long() in a command starts anew. */
 	optind = 0;
 	status = run(opt, argc, argv);

@@ -11,10 +11,11 @@
  *
  * What the kernel keeps a reserve of is left out, since when it refills that depends on
  * what was before: pages for slabs, nodes for the numbers of sysfs files, and the
- * objects of some caches. Nor can a call fail by them. So what is left is the same each
- * time, but for calls that say so, and no N stands for another allocation than it did
- * the time before. (Linux 6.1 can't look at who asks, on x86-64; there the number of
- * pages is chance, and is not printed.)
+ * objects of some caches. Nor can a call fail by them, but for vmap_area: without it a
+ * mapping fails as it does without its vm_struct, which is not left out. The rest is
+ * the same each time, but for calls that say so, and no N stands for another allocation
+ * than it did the time before. (Linux 6.1 can't look at who asks, on x86-64; there the
+ * number of pages is chance, and is not printed.)
  *
  * A point is an N at which the call failed. That the kernel lives without some of
  * its own allocations is no point, and changes with what it checks.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # The fault sweep of loading and unloading the module, of binding and unbinding a device,
-# and of a pool made at run time: tests/node/sweep_load_test.c. For a kernel that can tell who asks for memory.
+# and of a pool made at run time: tests/node/sweep_load_test.c. For a kernel that can tell
+# who asks for memory.
 #
 # The kernel shows a stack where it can't make a slab cache.
 #

@@ -32,6 +32,7 @@ check "all blocks, more than one call lists" says '^3000$' \
 check "as JSON" says '"mappings":0' "buddyctl alloc 4K --count 3 -- buddyctl --json list-blocks"
 check "the schema is 1" says '"schema":1' "buddyctl alloc 4K -- buddyctl --json query 1"
 check "a handle that is none" refused 1 'no such block' "buddyctl alloc 4K -- buddyctl query 2"
+check "help after a command" says '^usage: buddyctl' "buddyctl alloc --help"
 check "query only of an inherited file" refused 2 'only inside' "buddyctl query 1"
 check "list-blocks likewise" refused 2 'only inside' "buddyctl list-blocks"
 check "a batch that does not fit" refused 1 'longest free run is 24M' \
