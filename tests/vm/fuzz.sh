@@ -8,6 +8,7 @@
 # vm-device: -device pci-testdev,membar=64M,addr=3.0
 # vm-append: memmap=64M$0x30000000
 # vm-modules: ahci
+# vm-threads: all
 # vm-suite: fuzz
 # vm-timeout: 120
 . /t/lib.sh

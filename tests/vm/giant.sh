@@ -3,7 +3,7 @@
 # ranges that are larger still. The row of the test catalogue stands before each
 # description. KASAN would want an eighth of the BARs as shadow memory.
 #
-# vm-device: -global q35-pcihost.pci-hole64-size=16T -cpu max,phys-bits=46
+# vm-device: -global q35-pcihost.pci-hole64-size=16T -cpu max,-erms,phys-bits=46
 # vm-device: -object memory-backend-ram,size=1T,reserve=off,id=shm
 # vm-device: -device ivshmem-plain,memdev=shm,addr=2.0
 # vm-device: -device pci-testdev,membar=8T,addr=3.0

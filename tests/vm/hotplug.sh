@@ -10,6 +10,7 @@
 # vm-append: memmap=64M$0x30000000
 # vm-mem: 1G,slots=2,maxmem=4G
 # vm-modules: pci-stub vfio-pci
+# vm-threads: all
 # vm-control: yes
 # vm-config: HOTPLUG_PCI_ACPI
 # vm-timeout: 240

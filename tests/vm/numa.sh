@@ -3,7 +3,7 @@
 # its own. The row of the test catalogue stands before each description. KASAN would want
 # an eighth of the BAR as shadow memory.
 #
-# vm-device: -global q35-pcihost.pci-hole64-size=1T -cpu max,phys-bits=46
+# vm-device: -global q35-pcihost.pci-hole64-size=1T -cpu max,-erms,phys-bits=46
 # vm-device: -object memory-backend-ram,size=512M,id=m0 -object memory-backend-ram,size=512M,id=m1
 # vm-device: -numa node,nodeid=0,memdev=m0,cpus=0 -numa node,nodeid=1,memdev=m1,cpus=1
 # vm-device: -device pxb-pcie,id=far,bus_nr=64,numa_node=1

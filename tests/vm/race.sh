@@ -12,6 +12,7 @@
 # vm-device: -object memory-backend-ram,size=64M,share=on,id=shm
 # vm-device: -device ivshmem-plain,memdev=shm,addr=2.0
 # vm-append: memmap=128M$0x30000000
+# vm-threads: all
 # vm-suite: races
 # vm-timeout: 600
 . /t/lib.sh

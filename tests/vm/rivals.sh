@@ -8,6 +8,7 @@
 # vm-append: memmap=64M$0x30000000
 # vm-mem: 1G,slots=2,maxmem=4G
 # vm-modules: pci-stub vfio-pci
+# vm-threads: all
 # vm-control: yes
 # vm-timeout: 120
 . /t/lib.sh

@@ -7,10 +7,9 @@
 # vm-device: -device pcie-root-port,id=rp0,chassis=1,slot=1,addr=4.0
 # vm-device: -device ivshmem-plain,memdev=shm0,bus=rp0,id=card0
 # vm-append: memmap=64M$0x30000000
-# Each time that tasks are frozen or thawed the kernel patches its own code. Where CPUs are
-# emulated at once, one can still have the breakpoint that stood there meanwhile, which
-# is an oops then, or a reset.
-# vm-threads: one
+# Each time that tasks are frozen or thawed the kernel patches its own code. Were CPUs
+# emulated at once (vm-threads: all), one could still have the breakpoint that stood there
+# meanwhile, which is an oops then, or a reset.
 # vm-config: PM_SLEEP_DEBUG
 # vm-timeout: 300
 . /t/lib.sh
