@@ -58,14 +58,20 @@ struct buddy_core *buddy_shard_core(struct buddy_shard *shard)
 }
 
 /*
- * bytes_taken() of a shard that others may be about to change: what is read of it
- * need not belong together.
+ * bytes_taken() of a shard that others may be about to change: what is read of it need
+ * not belong together, but for what is reserved, which may be most of the shard.
  */
 static u64 bytes_taken_unlocked(const struct buddy_shard *shard)
 {
-	/* Racy, as told above; a sum that is far off is cut to what can be. */
-	u64 rest = data_race((buddy_park_nr_free(&shard->park) << shard->shift) + shard->reserved);
+	unsigned int seq;
+	u64 rest;
 
+	do {
+		seq = read_seqcount_begin(&shard->shards->reserving);
+		/* Racy, as told above; a sum that is far off is cut to what can be. */
+		rest = data_race((buddy_park_nr_free(&shard->park) << shard->shift) +
+				 shard->reserved);
+	} while (read_seqcount_retry(&shard->shards->reserving, seq));
 	return rest < shard->size ? shard->size - rest : 0;
 }
 

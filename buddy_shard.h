@@ -10,6 +10,7 @@
 #include <linux/atomic.h>
 #include <linux/cache.h>
 #include <linux/rbtree.h>
+#include <linux/seqlock.h>
 #include <linux/smp.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
@@ -122,6 +123,7 @@ static inline u64 buddy_shard_end(const struct buddy_shard *shard)
  * @skipped: so many shards of that length would be before the first
  * @layout: of the pool
  * @span_lock: taken before the locks of more than one; see buddy_span.h
+ * @reserving: changes while a range is being reserved or given back
  * @peak: the most bytes that were seen in blocks of all shards, if there are several;
  *	see sample_peak()
  * @home: by the low bits of a CPU's number, the shard that it begins with
@@ -133,6 +135,7 @@ struct buddy_shards {
 	u64 skipped;
 	struct buddy_layout layout;
 	raw_spinlock_t span_lock;	/* before all of shard[].lock */
+	seqcount_raw_spinlock_t reserving;
 	atomic64_t peak;
 	u8 home[BUDDY_MAX_SHARDS];
 };

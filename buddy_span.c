@@ -507,8 +507,8 @@ static struct run run_of(const struct buddy_layout *layout, u64 address, u64 siz
 }
 
 /*
- * Counts @run as reserved in each shard, or no longer. While it is, it is not free, or
- * about to be taken: who adds up what is in blocks without a lock shall see too little.
+ * Counts @run as reserved in each shard, or no longer, within buddy_shards.reserving:
+ * between this and what is done to the core, the range is both, or neither.
  */
 static void count_reserved(struct buddy_shards *shards, const struct run *run, bool reserved)
 {
@@ -554,8 +554,10 @@ static bool reserve_run(struct buddy_shards *shards, const struct run *run,
 	lock_shards(shards, first, last);
 	free = run_is_free(shards, run);
 	if (free) {
+		write_seqcount_begin(&shards->reserving);
 		count_reserved(shards, run, true);
 		take_run(shards, run);
+		write_seqcount_end(&shards->reserving);
 		buddy_shard_add_reservation(head, reservation);
 	}
 	unlock_shards(shards, first, last);
@@ -594,8 +596,10 @@ static struct buddy_reservation *unreserve_run(struct buddy_shards *shards, cons
 	reservation = buddy_shard_remove_reservation(head, run->start - head->offset,
 						     run->end - run->start);
 	if (reservation) {
+		write_seqcount_begin(&shards->reserving);
 		release_run(shards, run);
 		count_reserved(shards, run, false);
+		write_seqcount_end(&shards->reserving);
 	}
 	unlock_shards(shards, first, last);
 	return reservation;
@@ -675,6 +679,7 @@ int buddy_span_divide(struct buddy_shards *shards, unsigned int wanted)
 
 	buddy_layout_complete(&shards->layout);
 	raw_spin_lock_init(&shards->span_lock);
+	seqcount_raw_spinlock_init(&shards->reserving, &shards->span_lock);
 	first = buddy_layout_index(layout, layout->base);
 	end = first + (layout->size >> layout->shift);
 	shards->order = wanted > 1 ? fls64(div_u64(end - first - 1, wanted)) : 63;

@@ -9,6 +9,7 @@
 # vm-device: -device edu,addr=4.0
 # vm-append: memmap=64M$0x30000000 syscall.x32=y kunit.enable=1 kunit.autorun=1
 # vm-modules: ahci configfs
+# vm-threads: all
 # vm-timeout: 100
 . /t/lib.sh
 
