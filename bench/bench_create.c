@@ -64,6 +64,8 @@ int bench_creation(void)
 			.nr_phases = ARRAY_SIZE(phases),
 			.setup = set_up_creation,
 			.round = creation_round,
+			/* One pool at a time is all there is of the largest. */
+			.rounds = sizes[i] > 1 << 22 ? BENCH_MAX_ROUNDS : 0,
 			.with_vzalloc = true,
 		};
 

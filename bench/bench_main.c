@@ -127,17 +127,20 @@ static void report(const struct bench_run *run, const struct bench_run *none)
 	}
 }
 
+/* In turns forwards and backwards: each finds memory as the one before it left it. */
 static int one_round(struct bench_run *runs, unsigned int nr_runs, unsigned int round)
 {
 	unsigned int i;
 	int err;
 
 	for (i = 0; i < nr_runs; i++) {
+		struct bench_run *run = &runs[round % 2 ? nr_runs - 1 - i : i];
+
 		cond_resched();
-		err = runs[i].c->round(&runs[i]);
+		err = run->c->round(run);
 		if (err)
 			return err;
-		bench_end_round(&runs[i], round);
+		bench_end_round(run, round);
 	}
 	return 0;
 }
