@@ -34,8 +34,8 @@ static u64 address_to_index(const struct buddy_shard *shard, u64 address)
 	return (address - shard->origin) >> shard->shift;
 }
 
-/* The core, with nothing parked, for all that looks at more than one block */
-static struct buddy_core *flushed(struct buddy_shard *shard)
+/* For all that looks at more than one block */
+struct buddy_core *buddy_shard_flush(struct buddy_shard *shard)
 {
 	lockdep_assert_held(&shard->lock);
 	buddy_park_flush(&shard->park);
@@ -51,11 +51,6 @@ static u64 bytes_taken(const struct buddy_shard *shard)
 /*
  * Requests
  */
-
-struct buddy_core *buddy_shard_core(struct buddy_shard *shard)
-{
-	return flushed(shard);
-}
 
 /*
  * bytes_taken() of a shard that others may be about to change: what is read of it need
@@ -181,7 +176,7 @@ static int take_quickly(struct buddy_shard *shard, const struct buddy_core_reque
 	if (part->end - part->start > part->nr)
 		return buddy_park_alloc(&shard->park, part, index);
 	*index = part->start;
-	return buddy_core_alloc_at(flushed(shard), part->start, part->nr);
+	return buddy_core_alloc_at(buddy_shard_flush(shard), part->start, part->nr);
 }
 
 int buddy_shard_take(struct buddy_shard *shard, const struct buddy_pool_request *request,
@@ -227,7 +222,7 @@ static int try_alloc(struct buddy_shard *shard, const struct buddy_pool_request 
 	guard(raw_spinlock_irqsave)(&shard->lock);
 	err = *cursor ? -EAGAIN : take_quickly(shard, core, index);
 	if (err == -EAGAIN)
-		err = buddy_core_search(flushed(shard), core, cursor, index);
+		err = buddy_core_search(buddy_shard_flush(shard), core, cursor, index);
 	if (!err) {
 		count_any_granted(shard, request->size, core->nr, 1);
 	} else if (err == -ENOSPC || !(request->flags & BUDDY_POOL_MAY_SLEEP)) {
@@ -281,7 +276,7 @@ unsigned int buddy_shard_alloc_row(struct buddy_shard *shard,
 	if (order < 0)
 		return 0;
 	scoped_guard(raw_spinlock_irqsave, &shard->lock) {
-		count = buddy_core_alloc_row(flushed(shard), order, count, &index);
+		count = buddy_core_alloc_row(buddy_shard_flush(shard), order, count, &index);
 		if (!count)
 			return 0;
 		count_any_granted(shard, request->size, 1ULL << order, count);
@@ -436,7 +431,7 @@ static noinline int refuse_bad_free(struct buddy_shard *shard, u64 index, int er
 	if (err == -ENOENT)
 		return buddy_shard_refuse_free(shard, err, BUDDY_POOL_REASON_NOT_ALLOCATED,
 					       reason);
-	buddy_core_query(flushed(shard), index, &extent);
+	buddy_core_query(buddy_shard_flush(shard), index, &extent);
 	if (find_reservation(shard, extent.start))
 		return buddy_shard_refuse_free(shard, -ENOENT, BUDDY_POOL_REASON_RESERVED, reason);
 	return buddy_shard_refuse_free(shard, err, BUDDY_POOL_REASON_INTERIOR, reason);
@@ -490,7 +485,7 @@ bool buddy_shard_free_row(struct buddy_shard *shard, u64 address, u64 size, unsi
 	order = ilog2(nr);
 	guard(raw_spinlock_irqsave)(&shard->lock);
 	if (row_is_special(shard, index, order, count) ||
-	    !buddy_core_release_row(flushed(shard), index, order, count))
+	    !buddy_core_release_row(buddy_shard_flush(shard), index, order, count))
 		return false;
 	shard->frees += count;
 	return true;
@@ -508,7 +503,7 @@ int buddy_shard_query(struct buddy_shard *shard, u64 address, u64 *start, u64 *s
 	guard(raw_spinlock_irqsave)(&shard->lock);
 	if (is_in_span(shard, index))
 		return -EXDEV;
-	buddy_core_query(flushed(shard), index, &extent);
+	buddy_core_query(buddy_shard_flush(shard), index, &extent);
 	*start = index_to_address(shard, extent.start);
 	*size = extent.nr << shard->shift;
 	if (extent.kind == BUDDY_CORE_FREE)
@@ -535,7 +530,7 @@ static void add_core_counters(struct buddy_pool_usage *usage, const struct buddy
 
 void buddy_shard_add_usage(struct buddy_shard *shard, struct buddy_pool_usage *usage)
 {
-	struct buddy_core *core = flushed(shard);
+	struct buddy_core *core = buddy_shard_flush(shard);
 	unsigned int r;
 
 	usage->size += shard->size;
@@ -567,7 +562,8 @@ u64 buddy_shard_largest(struct buddy_shard *shard, u64 start, u64 end)
 	end = min(end, buddy_shard_end(shard));
 	if (start >= end)
 		return 0;
-	return buddy_core_largest(flushed(shard), start - shard->offset, end - shard->offset, NULL);
+	return buddy_core_largest(buddy_shard_flush(shard), start - shard->offset,
+				  end - shard->offset, NULL);
 }
 
 u64 buddy_shard_nr_free_in(struct buddy_shard *shard, u64 start, u64 end, u64 enough)
@@ -576,8 +572,8 @@ u64 buddy_shard_nr_free_in(struct buddy_shard *shard, u64 start, u64 end, u64 en
 	end = min(end, buddy_shard_end(shard));
 	if (start >= end)
 		return 0;
-	return buddy_core_nr_free_in(flushed(shard), start - shard->offset, end - shard->offset,
-				     enough);
+	return buddy_core_nr_free_in(buddy_shard_flush(shard), start - shard->offset,
+				     end - shard->offset, enough);
 }
 
 void buddy_shard_count_bad_free(struct buddy_shard *shard, enum buddy_pool_reason reason)

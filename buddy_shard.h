@@ -219,7 +219,7 @@ void buddy_shard_unhold(struct buddy_shard *shard, u64 size);
  */
 
 /* The core, with nothing parked */
-struct buddy_core *buddy_shard_core(struct buddy_shard *shard);
+struct buddy_core *buddy_shard_flush(struct buddy_shard *shard);
 
 /* buddy_shard_search() without a search; sets @index, in indexes of the pool. */
 int buddy_shard_take(struct buddy_shard *shard, const struct buddy_pool_request *request,

@@ -53,7 +53,7 @@ static void unlock_shards(struct buddy_shards *shards, unsigned int from, unsign
 /* Where the free run begins that ends at @end, which is in the shard or its end */
 static u64 run_before(struct buddy_shard *shard, u64 end)
 {
-	struct buddy_core *core = buddy_shard_core(shard);
+	struct buddy_core *core = buddy_shard_flush(shard);
 	u64 index = end - shard->offset;
 	struct buddy_core_extent extent;
 
@@ -69,7 +69,7 @@ static u64 run_before(struct buddy_shard *shard, u64 end)
 /* Where the free run ends that begins at @start, or @start */
 static u64 run_after(struct buddy_shard *shard, u64 start)
 {
-	struct buddy_core *core = buddy_shard_core(shard);
+	struct buddy_core *core = buddy_shard_flush(shard);
 	u64 index = start - shard->offset;
 	struct buddy_core_extent extent;
 
@@ -192,7 +192,7 @@ static void take_run(struct buddy_shards *shards, const struct run *run)
 		struct buddy_shard *shard = &shards->shard[i];
 		struct run piece = piece_of(shard, run);
 
-		buddy_core_alloc_at(buddy_shard_core(shard), piece.start, piece.end - piece.start);
+		buddy_core_alloc_at(buddy_shard_flush(shard), piece.start, piece.end - piece.start);
 		if (run->start < buddy_shard_first(shard))
 			set_front(shard, piece.end - piece.start);
 		if (i < last)
@@ -209,7 +209,7 @@ static void release_run(struct buddy_shards *shards, const struct run *run)
 	for (i = buddy_shards_at(shards, run->start); i <= last; i++) {
 		struct buddy_shard *shard = &shards->shard[i];
 
-		buddy_core_free(buddy_shard_core(shard), piece_of(shard, run).start, &nr);
+		buddy_core_free(buddy_shard_flush(shard), piece_of(shard, run).start, &nr);
 		if (run->start < buddy_shard_first(shard))
 			set_front(shard, 0);
 		if (i < last)

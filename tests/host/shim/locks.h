@@ -116,6 +116,48 @@ static inline void end_scope(raw_spinlock_t **lock)
 		     __cleanup__(leave_guard))) = raw_spin_lock(lock); \
 	     scope; end_scope(&scope))
 
+typedef struct {
+	unsigned int sequence;
+	raw_spinlock_t *lock;
+} seqcount_raw_spinlock_t;
+
+static inline void seqcount_raw_spinlock_init(seqcount_raw_spinlock_t *s,
+					      raw_spinlock_t *lock)
+{
+	s->sequence = 0;
+	s->lock = lock;
+}
+
+/* Full barriers, where the kernel has those that are just enough */
+static inline void write_seqcount_begin(seqcount_raw_spinlock_t *s)
+{
+	lockdep_assert_held(s->lock);
+	assert(s->sequence % 2 == 0);
+	__atomic_fetch_add(&s->sequence, 1, __ATOMIC_SEQ_CST);
+}
+
+static inline void write_seqcount_end(seqcount_raw_spinlock_t *s)
+{
+	__atomic_fetch_add(&s->sequence, 1, __ATOMIC_SEQ_CST);
+	assert(s->sequence % 2 == 0);
+}
+
+static inline unsigned int
+read_seqcount_begin(const seqcount_raw_spinlock_t *s)
+{
+	unsigned int sequence;
+
+	while ((sequence = __atomic_load_n(&s->sequence, __ATOMIC_SEQ_CST)) % 2)
+		;
+	return sequence;
+}
+
+static inline bool read_seqcount_retry(const seqcount_raw_spinlock_t *s,
+				       unsigned int sequence)
+{
+	return __atomic_load_n(&s->sequence, __ATOMIC_SEQ_CST) != sequence;
+}
+
 /* The kernel's own mark of a race that is meant */
 void AnnotateIgnoreReadsBegin(const char *file, int line);
 void AnnotateIgnoreReadsEnd(const char *file, int line);
