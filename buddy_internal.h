@@ -14,8 +14,8 @@
  * buddy_shard.lock of as many shards as need be; or, by itself, buddy_pool.dirty_lock:
  * raw spinlocks taken with interrupts disabled. While buddy_node.files_lock is held
  * mappings are zapped, or pool_list_lock is taken; it is taken in no other locks but a
- * device's and those before that, and the misc devices' in open. buddy_node.quota_lock,
- * a spinlock, nests in nothing.
+ * device's and those before that, and the misc devices' in open. Inside
+ * buddy_node.quota_lock, a spinlock, nothing is taken. tests/spin/locks.pml tries it all.
  */
 #ifndef BUDDY_INTERNAL_H
 #define BUDDY_INTERNAL_H

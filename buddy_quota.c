@@ -4,7 +4,7 @@
  *
  * What counts is what is taken from others: whole blocks, also those that are
  * freed but still mapped. The user is the one who opened the file, whoever uses
- * it later. All under buddy_node.quota_lock, which nests in nothing.
+ * it later. All under buddy_node.quota_lock, inside which nothing is taken.
  */
 #include <linux/cleanup.h>
 #include <linux/cred.h>
