@@ -31,6 +31,7 @@
  * BUG_REMOVE_TELLS_CONFIGFS: invalid end state
  * BUG_NOTIFIER_MAY_WAIT: invalid end state
  * BUG_SHARDS_HOME_FIRST: invalid end state
+ * BUG_RESERVING_TOO_EARLY: invalid end state
  */
 
 /* LOCKS, in order; those marked rw are rw_semaphores */
@@ -50,9 +51,10 @@
 #define SPAN		13	/* buddy_shards.span_lock */
 #define SHARD0		14	/* buddy_shard.lock */
 #define SHARD1		15
-#define DIRTY		16	/* buddy_pool.dirty_lock */
-#define QUOTA		17	/* buddy_node.quota_lock */
-#define LOCKS		18
+#define RESERVING	16	/* no lock, but waited for: buddy_shards.reserving is odd */
+#define DIRTY		17	/* buddy_pool.dirty_lock */
+#define QUOTA		18	/* buddy_node.quota_lock */
+#define LOCKS		19
 
 bool writer[LOCKS];		/* or owner */
 byte readers[LOCKS];
@@ -145,8 +147,17 @@ inline all_shards()
 	UNLOCK(SHARD0)
 #else
 	LOCK(SPAN);
+#ifdef BUG_RESERVING_TOO_EARLY
+	LOCK(RESERVING);
 	LOCK(SHARD0);
 	LOCK(SHARD1);
+	UNLOCK(RESERVING);
+#else
+	LOCK(SHARD0);
+	LOCK(SHARD1);
+	/* write_seqcount_begin(), or sample_peak() with all of them held */
+	LEAF(RESERVING);
+#endif
 	UNLOCK(SHARD0);
 	UNLOCK(SHARD1);
 	UNLOCK(SPAN)
@@ -421,7 +432,11 @@ inline way_release()
 inline way_alloc()
 {
 	LEAF(QUOTA);
-	some_shards();
+	if
+	:: some_shards()
+	/* sample_peak(): read_seqcount_begin() waits until nobody is reserving. */
+	:: LOCK(SHARD0); LEAF(RESERVING); UNLOCK(SHARD0)
+	fi;
 	LEAF(DIRTY);
 #ifdef BUG_COPY_INSIDE_RANGE
 	DOWN_READ(RANGE);
