@@ -192,14 +192,17 @@ static double time_to_zero(int fd, __u64 length)
 
 /*
  * Processes that leave to another one on this CPU about one part in @ratio of its
- * time: each step of niceness is worth a quarter more. Returns how many.
+ * time: each step of niceness is worth a quarter more. Returns how many, when all run.
  */
 static unsigned int start_hogs(pid_t hogs[MAX_HOGS], int cpu, double ratio)
 {
-	unsigned int n = 0;
-	int nice;
+	unsigned int n = 0, running;
+	int nice, ready[2];
 	double worth;
+	char byte;
 
+	if (pipe(ready))
+		abort();
 	while (ratio > 1 && n < MAX_HOGS) {
 		for (nice = 0, worth = 1; worth < ratio && nice < 20; nice++)
 			worth *= 1.25;
@@ -207,13 +210,18 @@ static unsigned int start_hogs(pid_t hogs[MAX_HOGS], int cpu, double ratio)
 		hogs[n] = fork();
 		if (!hogs[n]) {
 			stay_on_cpu(cpu);
-			if (setpriority(PRIO_PROCESS, 0, -nice))
+			if (setpriority(PRIO_PROCESS, 0, -nice) || write(ready[1], "", 1) != 1)
 				abort();
 			for (;;)
 				;
 		}
 		n++;
 	}
+	for (running = 0; running < n; running++)
+		if (read(ready[0], &byte, 1) != 1)
+			abort();
+	close(ready[0]);
+	close(ready[1]);
 	return n;
 }
 
@@ -247,27 +255,31 @@ static pid_t start_owner(int cpu, __u64 length, int go)
 }
 
 /*
- * Waits until nobody has a block. Returns for how long it was zeroed until then; the
- * first MiB, of which nobody sees the beginning, does not count.
+ * Waits until nobody has a block. Returns for how long it was zeroed before; the first
+ * MiB, of which nobody sees the beginning, does not count.
  */
 static double wait_for_zeroing(int fd, __u64 before)
 {
 	struct buddy_pool_stats stats;
-	double start = 0;
+	double start = 0, end = 0;
+	__u64 zeroed = before;
 
 	do {
 		usleep(10000);
 		stats = get_stats(fd);
-		if (!start && stats.zeroed > before)
-			start = now();
+		if (stats.zeroed == zeroed)
+			continue;
+		zeroed = stats.zeroed;
+		end = now();
+		start = start ?: end;
 	} while (stats.used + stats.held);
-	return now() - start;
+	return end - start;
 }
 
 /*
  * Zeroing that would take @SLOW seconds does not hold up the end of a process, by
  * itself or by a signal: after a second it leaves the rest to who gets it next. The
- * rest of its end is slow, too, but not by us, and with KASAN longer than the zeroing.
+ * rest of its end is slow, too, but not by us.
  */
 #define SLOW 8
 

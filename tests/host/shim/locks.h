@@ -121,8 +121,7 @@ typedef struct {
 	raw_spinlock_t *lock;
 } seqcount_raw_spinlock_t;
 
-static inline void seqcount_raw_spinlock_init(seqcount_raw_spinlock_t *s,
-					      raw_spinlock_t *lock)
+static inline void seqcount_raw_spinlock_init(seqcount_raw_spinlock_t *s, raw_spinlock_t *lock)
 {
 	s->sequence = 0;
 	s->lock = lock;
@@ -142,8 +141,7 @@ static inline void write_seqcount_end(seqcount_raw_spinlock_t *s)
 	assert(s->sequence % 2 == 0);
 }
 
-static inline unsigned int
-read_seqcount_begin(const seqcount_raw_spinlock_t *s)
+static inline unsigned int read_seqcount_begin(const seqcount_raw_spinlock_t *s)
 {
 	unsigned int sequence;
 
@@ -152,8 +150,7 @@ read_seqcount_begin(const seqcount_raw_spinlock_t *s)
 	return sequence;
 }
 
-static inline bool read_seqcount_retry(const seqcount_raw_spinlock_t *s,
-				       unsigned int sequence)
+static inline bool read_seqcount_retry(const seqcount_raw_spinlock_t *s, unsigned int sequence)
 {
 	return __atomic_load_n(&s->sequence, __ATOMIC_SEQ_CST) != sequence;
 }
