@@ -15,7 +15,10 @@
 
 #define MODULE "/m/buddy-pool.ko"
 #define CONFIGFS_MODULE "/m/buddy-pool-configfs.ko"
-#define POOL "/sys/kernel/config/buddy_pool/ddr"
+#define POOLS "/sys/kernel/config/buddy_pool/"
+#define POOL POOLS "ddr"
+/* Longer than configfs has room for, so that it takes memory */
+#define LONG_POOL POOLS "pool-with-a-name-of-30-letters"
 /* It has no interrupt: without memory for one the ACPI code of Linux 7.3 uses what it freed. */
 #define DEVICE "0000:00:02.0"
 #define DRIVER "/sys/bus/pci/drivers/buddy_pool"
@@ -321,6 +324,26 @@ static bool load_configfs(void)
 	return ok;
 }
 
+static int run_mkdir(void *arg)
+{
+	return mkdir(LONG_POOL, 0755) ? -errno : 0;
+}
+
+static void undo_mkdir(void *arg)
+{
+	rmdir(LONG_POOL);
+}
+
+static int run_setting(void *arg)
+{
+	return write_text(POOL "/bar", "2") ? 0 : -errno;
+}
+
+/* It was 2 before, and is. */
+static void undo_setting(void *arg)
+{
+}
+
 static int run_live(void *arg)
 {
 	return write_text(POOL "/live", "1") ? 0 : -errno;
@@ -333,6 +356,18 @@ static void undo_live(void *arg)
 
 TEST_F_TIMEOUT(module, G03_pool_at_run_time, 3600)
 {
+	struct sweep make = {
+		.name = "mkdir",
+		.run = run_mkdir,
+		.undo = undo_mkdir,
+		.errors = { ENOMEM },
+	};
+	struct sweep setting = {
+		.name = "setting",
+		.run = run_setting,
+		.undo = undo_setting,
+		.errors = { ENOMEM },
+	};
 	struct sweep live = {
 		.name = "live",
 		.run = run_live,
@@ -345,6 +380,8 @@ TEST_F_TIMEOUT(module, G03_pool_at_run_time, 3600)
 	EXPECT_EQ(0, mkdir(POOL, 0755));
 	EXPECT_TRUE(write_text(POOL "/pci", DEVICE));
 	EXPECT_TRUE(write_text(POOL "/bar", "2"));
+	EXPECT_TRUE(sweep_machine(&make));
+	EXPECT_TRUE(sweep_machine(&setting));
 	EXPECT_TRUE(sweep_machine(&live));
 	EXPECT_EQ(0, rmdir(POOL));
 	EXPECT_EQ(0, syscall(SYS_delete_module, "buddy_pool_configfs", O_NONBLOCK));
