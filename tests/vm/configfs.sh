@@ -155,9 +155,10 @@ check "A34 with settings of its own" sh -c \
 	"buddyctl -p high info | tr -s ' ' | grep -cE '^(min_block 64K|cache wb|zero free)\$' | grep -qx 3"
 check "the other one has not" sh -c "buddyctl -p ddr info | grep -q '^min_block *4K\$'"
 
+rm -f /tmp/held
 buddyctl -p ddr alloc 1M --hold 60 >/tmp/held &
 holder=$!
-until grep -q handle /tmp/held; do sleep 0.1; done
+until grep -qs handle /tmp/held; do sleep 0.1; done
 check "L02 not while a file is open" refused "$BUSY" 'ddr: in use' put ddr live 0
 check "it is still live" is ddr live 1
 check "and as good as before" buddyctl -p ddr alloc 31M --align 1M --hold 0

@@ -86,9 +86,10 @@ check_fails "A37 a second insmod is refused" load base=0x30000000 size=64M
 check "A37 the first is unaffected" all_usable pool0 $((64 << 20))
 check_fails "A36 parameters can't be written" sh -c 'echo 1 >/sys/module/buddy_pool/parameters/size'
 
+rm -f /tmp/held
 buddyctl -p pool1 alloc 1M --hold 60 >/tmp/held &
 holder=$!
-until grep -q handle /tmp/held; do sleep 0.1; done
+until grep -qs handle /tmp/held; do sleep 0.1; done
 check_fails "L02 not while a node is open" unload
 kill -9 $holder
 wait $holder 2>/dev/null

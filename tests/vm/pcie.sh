@@ -133,7 +133,8 @@ fatal_error() {
 sisters_error() {
 	check "J12 the sister has a driver" insmod /m/buddy_voter.ko
 	echo buddy_voter >/sys/bus/pci/devices/$SISTER/driver_override
-	echo $SISTER >/sys/bus/pci/devices/$SISTER/driver/unbind
+	[ ! -e /sys/bus/pci/devices/$SISTER/driver ] ||
+		echo $SISTER >/sys/bus/pci/devices/$SISTER/driver/unbind
 	check "J12 which is bound" sh -c "echo $SISTER >/sys/bus/pci/drivers_probe &&
 		[ -e /sys/bus/pci/drivers/buddy_voter/$SISTER ]"
 	check "J12 a pool beside it" bind $TWIN
