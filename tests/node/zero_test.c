@@ -282,6 +282,8 @@ static double wait_for_zeroing(int fd, __u64 before)
  * rest of its end is slow, too, but not by us.
  */
 #define SLOW 8
+/* It has the CPU for some ms at a time, so that with more it would wait for seconds. */
+#define MAX_RATIO 400.0
 
 static void end_slowly(struct __test_metadata *_metadata, int fd, __u64 length, bool killed)
 {
@@ -295,7 +297,7 @@ static void end_slowly(struct __test_metadata *_metadata, int fd, __u64 length, 
 
 	ASSERT_OK(pipe(go));
 	pid = start_owner(1, length, go[0]);
-	n = start_hogs(hogs, 1, SLOW / alone);
+	n = start_hogs(hogs, 1, SLOW / alone < MAX_RATIO ? SLOW / alone : MAX_RATIO);
 	if (killed)
 		kill(pid, SIGKILL);
 	else
