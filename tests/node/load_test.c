@@ -28,6 +28,7 @@
 #define PAGE		4096
 
 struct user {
+	const char *node;
 	int fd;
 	struct buddy_pool_alloc kept;
 	volatile unsigned int *words;	/* of the kept block */
@@ -98,25 +99,28 @@ static int kept_is_whole(const struct user *user)
 	return 1;
 }
 
-/* The device is gone: calls don't work any more, and within a second no access does. */
+/*
+ * The device is gone: no call works any more, and no access once the node is gone, too,
+ * since that comes last.
+ */
 static int is_over(struct user *user)
 {
 	struct buddy_pool_info info = { .size = sizeof(info) };
 	struct buddy_pool_alloc alloc;
-	volatile unsigned int n;
+	unsigned int n;
 
-	/* Nothing is exact in the moment when it goes. */
-	usleep(100000);
+	for (n = 0; !access(user->node, F_OK); n++) {
+		if (n == 1000)
+			return fail("the node is still there");
+		usleep(10000);
+	}
 	if (allocate(user->fd, PAGE, &alloc) != -1 || errno != ENODEV)
 		return fail("ALLOC is not ENODEV");
 	if (ioctl(user->fd, BUDDY_POOL_INFO, &info) != -1 || errno != ENODEV)
 		return fail("INFO is not ENODEV");
 	if (sigsetjmp(on_bus_error, 1))
 		return 0;
-	for (n = 0; n < 90; n++) {
-		(void)user->words[PAGE];
-		usleep(10000);
-	}
+	(void)user->words[PAGE];
 	return fail("memory can still be read");
 }
 
@@ -148,7 +152,7 @@ static int be_user(struct user *user, int ready)
 
 static int start_user(const char *node, const char *until, unsigned int i, int ready)
 {
-	struct user user = { .pattern = 0x1000001 * (i + 1), .until = until };
+	struct user user = { .node = node, .pattern = 0x1000001 * (i + 1), .until = until };
 
 	signal(SIGBUS, bus_error);
 	user.fd = open(node, O_RDWR | O_CLOEXEC);

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,6 +38,16 @@
 #define ASSERT_OK(call)		ASSERT_EQ(0, (int)(call))
 #define EXPECT_ERR(err, call)	EXPECT_EQ(-(err), (int)(call))
 #define ASSERT_ERR(err, call)	ASSERT_EQ(-(err), (int)(call))
+
+static inline void stay_on_cpu(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		abort();
+}
 
 static inline const char *node_path(void)
 {

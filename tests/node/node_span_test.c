@@ -4,13 +4,12 @@
  * 16 MiB those cross from one to the next; in a pool of one, all of this must be the
  * same. BUDDY_POOL_SHARDS tells how many there are.
  */
-#include <sched.h>
-
 #include "node.h"
 
 #define SHARD	(16 * MIB)
 #define START	(SHARD - MIB)
 #define LENGTH	(2 * SHARD + 3 * PAGE)
+#define SIDE (16 * PAGE)
 
 static struct buddy_pool_extent extent_at(int fd, __u64 offset)
 {
@@ -142,17 +141,47 @@ TEST_F(node, reserved_range_may_be_long)
 	EXPECT_EQ(0, get_stats(self->fd).reserved);
 }
 
+/* Two blocks of a batch that are one row, with a border of shards between them */
+TEST_F(node, row_on_both_sides_of_a_border)
+{
+	const __u64 length = self->info.length, first = SHARD - SIDE;
+	struct buddy_pool_block blocks[2] = {};
+	struct buddy_pool_alloc_batch take = {
+		.size = sizeof(take),
+		.length = SIDE,
+		.count = 2,
+		.blocks = (uintptr_t)blocks,
+	};
+	struct buddy_pool_free_batch give = {
+		.size = sizeof(give),
+		.count = 2,
+		.blocks = (uintptr_t)blocks,
+	};
+	struct buddy_pool_alloc whole;
+
+	ASSERT_OK(range_call(self->fd, BUDDY_POOL_RESERVE, 0, first));
+	ASSERT_OK(range_call(self->fd, BUDDY_POOL_RESERVE, SHARD + SIDE, length - SHARD - SIDE));
+	stay_on_cpu(0);
+	ASSERT_OK(call(self->fd, BUDDY_POOL_ALLOC_BATCH, &take));
+	EXPECT_EQ(first, blocks[0].offset);
+	EXPECT_EQ(SHARD, blocks[1].offset);
+	EXPECT_EQ(blocks[0].handle + 1, blocks[1].handle);
+	ASSERT_OK(call(self->fd, BUDDY_POOL_FREE_BATCH, &give));
+	EXPECT_EQ(2 * SIDE, get_stats(self->fd).free);
+	ASSERT_OK(alloc_at(self->fd, first, 2 * SIDE, &whole));
+	EXPECT_OK(free_handle(self->fd, whole.handle));
+	EXPECT_OK(range_call(self->fd, BUDDY_POOL_UNRESERVE, 0, first));
+	EXPECT_OK(range_call(self->fd, BUDDY_POOL_UNRESERVE, SHARD + SIDE, length - SHARD - SIDE));
+}
+
 /* Blocks that this CPU gets begin where they should. */
 static void check_home(struct __test_metadata *_metadata, int fd, __u64 length, int cpu)
 {
 	const char *text = getenv("BUDDY_POOL_SHARDS");
 	unsigned int shards = text ? atoi(text) : 1;
 	struct buddy_pool_alloc block;
-	cpu_set_t set;
 
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	ASSERT_OK(sched_setaffinity(0, sizeof(set), &set));
+	stay_on_cpu(cpu);
 	ASSERT_OK(alloc_block(fd, PAGE, &block));
 	EXPECT_EQ(cpu % shards, block.offset / (length / shards));
 	/* No power of two is no plain request. */

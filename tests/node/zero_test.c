@@ -4,7 +4,6 @@
  * zeroed before is not zeroed again. For zero=alloc, free and never, as the module
  * was loaded; see tests/vm/policy.sh. The seed is BUDDY_POOL_SEED or a new one.
  */
-#include <sched.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -164,16 +163,6 @@ static double now(void)
 	return t.tv_sec + t.tv_nsec / 1e9;
 }
 
-static void stay_on_cpu(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		abort();
-}
-
 /* How long it takes to zero all of the pool as it is given back */
 static double time_to_zero(int fd, __u64 length)
 {
@@ -255,31 +244,27 @@ static pid_t start_owner(int cpu, __u64 length, int go)
 }
 
 /*
- * Waits until nobody has a block. Returns for how long it was zeroed before; the first
- * MiB, of which nobody sees the beginning, does not count.
+ * Waits until nobody has a block. Returns for how long it was zeroed until then; the
+ * first MiB, of which nobody sees the beginning, does not count.
  */
 static double wait_for_zeroing(int fd, __u64 before)
 {
 	struct buddy_pool_stats stats;
-	double start = 0, end = 0;
-	__u64 zeroed = before;
+	double start = 0;
 
 	do {
 		usleep(10000);
 		stats = get_stats(fd);
-		if (stats.zeroed == zeroed)
-			continue;
-		zeroed = stats.zeroed;
-		end = now();
-		start = start ?: end;
+		if (!start && stats.zeroed > before)
+			start = now();
 	} while (stats.used + stats.held);
-	return end - start;
+	return now() - start;
 }
 
 /*
  * Zeroing that would take @SLOW seconds does not hold up the end of a process, by
  * itself or by a signal: after a second it leaves the rest to who gets it next. The
- * rest of its end is slow, too, but not by us.
+ * rest of its end is slow, too, but not by us, and with KASAN longer than the zeroing.
  */
 #define SLOW 8
 /* It has the CPU for some ms at a time, so that with more it would wait for seconds. */
