@@ -782,12 +782,18 @@ static inline u64 leaf_with(const struct buddy_core *core, unsigned int q)
 	return child_with(core, 1, i, q);
 }
 
+/* The heads of a block of order @order < 6 and, if @pair, of the block that follows */
+static inline u64 heads_of(unsigned int order, bool pair)
+{
+	return 1 | (u64)pair << (1 << order);
+}
+
 /*
  * alloc_best_fit() of one block from one of order @q < 6, as nearly all are. A leaf
- * seldom has two of that order.
+ * seldom has two of that order. @heads: of the allocations that it is
  */
 static __always_inline u64 alloc_in_leaf(struct buddy_core *core, unsigned int order,
-					 unsigned int q)
+					 unsigned int q, u64 heads)
 {
 	u64 i = leaf_with(core, q);
 	struct buddy_leaf *leaf = leaf_at(core, i);
@@ -798,7 +804,7 @@ static __always_inline u64 alloc_in_leaf(struct buddy_core *core, unsigned int o
 	unsigned int p = last + 1 - (1 << q << (used >> last & 1));
 
 	leaf->used |= first_block[order] << p;
-	leaf->head |= 1ULL << p;
+	leaf->head |= heads << p;
 	core->nr_free -= 1ULL << order;
 	core->taken[q]++;
 	if (likely(!(pairs & (pairs - 1))))
@@ -806,23 +812,31 @@ static __always_inline u64 alloc_in_leaf(struct buddy_core *core, unsigned int o
 	return i << 6 | p;
 }
 
-/* Likewise of a larger one: one of each order between them is left over. */
-static noinline u64 split_in_leaf(struct buddy_core *core, unsigned int order, unsigned int q)
+/*
+ * Likewise of a larger one: one of each order between them is left over. With @pair,
+ * the smallest of those is taken too.
+ */
+static noinline u64 split_in_leaf(struct buddy_core *core, unsigned int order, unsigned int q,
+				  bool pair)
 {
-	u64 index = alloc_in_leaf(core, order, q);
+	unsigned int taken = order + pair;
+	u64 index = alloc_in_leaf(core, taken, q, heads_of(order, pair));
 
-	core->split[order]++;
+	core->nr_cut += pair;
+	core->split[taken]++;
 	core->split[q]--;
-	add_only_blocks(core, 0, index >> 6, order, q);
+	add_only_blocks(core, 0, index >> 6, taken, q);
 	return index;
 }
 
 /*
  * split_block() of one below order 6 from one of order @q, 6 to 11, as nearly all are
- * that are not in a leaf yet.
+ * that are not in a leaf yet. @pair: as above
  */
-static noinline u64 split_in_node(struct buddy_core *core, unsigned int order, unsigned int q)
+static noinline u64 split_in_node(struct buddy_core *core, unsigned int order, unsigned int q,
+				  bool pair)
 {
+	unsigned int taken = order + pair;
 	unsigned int level, last, p;
 	struct buddy_leaf *leaf;
 	u64 *own, used, pairs, i;
@@ -838,16 +852,17 @@ static noinline u64 split_in_node(struct buddy_core *core, unsigned int order, u
 	i = n << 6 | p;
 	*own |= 1ULL << p;
 	leaf = leaf_at(core, i);
-	leaf->used = first_block[order];
-	leaf->head = 1;
-	core->nr_free -= 1ULL << order;
+	leaf->used = first_block[taken];
+	leaf->head = heads_of(order, pair);
+	core->nr_free -= 1ULL << taken;
+	core->nr_cut += pair;
 	core->taken[q]++;
-	core->split[order]++;
+	core->split[taken]++;
 	core->split[q]--;
 	if (!(pairs & (pairs - 1)))
 		lose_orders(core, 1, n, 1ULL << q);
 	add_only_blocks(core, 1, n, 6, q);
-	add_only_blocks(core, 0, i, order, 6);
+	add_only_blocks(core, 0, i, taken, 6);
 	return i << 6;
 }
 
@@ -1110,21 +1125,38 @@ int buddy_core_alloc(struct buddy_core *core, const struct buddy_core_request *r
 	return core->avail >> least_order(req->nr, req->align_order) ? -EAGAIN : -ENOSPC;
 }
 
-int buddy_core_alloc_block(struct buddy_core *core, unsigned int order, u64 *index)
+static __always_inline unsigned int alloc_block(struct buddy_core *core, unsigned int order,
+						bool pair, u64 *index)
 {
 	u64 orders = core->avail >> order;
 	unsigned int q;
 
 	if (unlikely(!orders))
-		return -ENOSPC;
+		return 0;
 	q = order + __ffs64(orders);
-	if (likely(q < 6))
-		*index = q == order ? alloc_in_leaf(core, q, q) : split_in_leaf(core, order, q);
-	else if (order < 6 && q < 12)
-		*index = split_in_node(core, order, q);
-	else
-		return alloc_best_fit(core, 1ULL << order, order, index);
-	return 0;
+	if (likely(q < 6)) {
+		if (q == order) {
+			*index = alloc_in_leaf(core, q, q, 1);
+			return 1;
+		}
+		*index = split_in_leaf(core, order, q, pair);
+	} else if (order < 6 && q < 12) {
+		*index = split_in_node(core, order, q, pair);
+	} else {
+		alloc_best_fit(core, 1ULL << order, order, index);
+		return 1;
+	}
+	return 1 + pair;
+}
+
+int buddy_core_alloc_block(struct buddy_core *core, unsigned int order, u64 *index)
+{
+	return alloc_block(core, order, false, index) ? 0 : -ENOSPC;
+}
+
+unsigned int buddy_core_alloc_pair(struct buddy_core *core, unsigned int order, u64 *index)
+{
+	return alloc_block(core, order, true, index);
 }
 
 /* Does @word have @nr ones in a row, @nr <= 64? Each step tests twice as many. */

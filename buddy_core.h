@@ -216,6 +216,20 @@ int buddy_core_alloc(struct buddy_core *core, const struct buddy_core_request *r
 int buddy_core_alloc_block(struct buddy_core *core, unsigned int order, u64 *index);
 
 /**
+ * buddy_core_alloc_pair() - take one block, and its buddy if it has to be split off
+ * @core: the pool
+ * @order: of each, below BUDDY_CORE_ORDERS
+ * @index: set to the first block on success
+ *
+ * As buddy_core_alloc_block(), called twice if the first has to split a larger block.
+ * The buddy follows the first, and is an allocation of its own. Only blocks below
+ * order 6 from ones below order 12 come in pairs.
+ *
+ * Return: how many blocks of @order, 0 to 2; nothing was changed if 0.
+ */
+unsigned int buddy_core_alloc_pair(struct buddy_core *core, unsigned int order, u64 *index);
+
+/**
  * buddy_core_search() - take a run that crosses block boundaries
  * @core: the pool
  * @req: valid request, as for buddy_core_alloc()

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Parking: for each order, the block that was freed last stays as it is, and is
- * the first to be handed out.
+ * the first to be handed out. So is the buddy of a small block that a larger one
+ * had to be split for.
  *
  * Programs free a block and soon want another like it. Without parking that
  * merges the block with its buddies up to the top, and splits them down again.
+ * Or they want many alike: then every other one is at hand.
  *
  * A parked block is free in all but the core's eyes, to which it is allocated.
  * Whatever is not a plain request or a good free unparks all blocks first, so
  * results are those of the core alone; the placement of a request may differ in
- * that it gets the block of its size that was freed last. So that it does not
+ * that it gets the block of its size that was freed or split off last. So that it does not
  * keep larger blocks from forming when they are needed, no block is parked that
  * is more than 1/128 of what is free: without that bound, small and tight pools
  * refused four times as many requests.
@@ -66,13 +68,22 @@ void buddy_park_flush(struct buddy_park *park);
 static inline bool buddy_park_alloc_block(struct buddy_park *park, unsigned int order, u64 *index)
 {
 	u64 parked = park->block[order];
+	unsigned int nr;
 
-	if (!parked)
+	if (parked) {
+		*index = parked - 1;
+		park->block[order] = 0;
+		park->nr_parked -= 1ULL << order;
+		return true;
+	}
+	if (unlikely(!(park->core.nr_free >> order >> BUDDY_PARK_SHIFT)))
 		return !buddy_core_alloc_block(&park->core, order, index);
-	*index = parked - 1;
-	park->block[order] = 0;
-	park->nr_parked -= 1ULL << order;
-	return true;
+	nr = buddy_core_alloc_pair(&park->core, order, index);
+	if (unlikely(nr > 1)) {
+		park->block[order] = *index + (1ULL << order) + 1;
+		park->nr_parked += 1ULL << order;
+	}
+	return nr;
 }
 
 /**

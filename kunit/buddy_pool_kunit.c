@@ -880,7 +880,8 @@ static void free_refuses_reserved_range(struct kunit *test)
 
 /*
  * Pools of 128 blocks and more set the block of each size aside that was freed
- * last, for the next request of that size. To all others it is free.
+ * last, or split off last, for the next request of that size. To all others it is
+ * free.
  */
 
 static void create_with_parked_page(struct kunit *test)
@@ -938,6 +939,41 @@ static void fixed_request_gets_parked_block(struct kunit *test)
 	create_with_parked_page(test);
 	expect_at(test, SZ_4K, .size = SZ_4K, .start = SZ_4K, .flags = BUDDY_POOL_ALLOC_FIXED);
 	expect_at(test, 0, .size = SZ_4K);
+}
+
+static void create_with_parked_buddy(struct kunit *test)
+{
+	create(test, .size = SZ_4M, .min_block = SZ_4K);
+	expect_at(test, 0, .size = SZ_4K);
+}
+
+static void alloc_gets_parked_buddy(struct kunit *test)
+{
+	create(test, .size = SZ_4M, .min_block = SZ_4K);
+	expect_at(test, 0, .size = SZ_4K);
+	expect_at(test, SZ_4K, .size = SZ_4K);
+	expect_at(test, SZ_8K, .size = SZ_4K);
+	expect_at(test, 3 * SZ_4K, .size = SZ_4K);
+	KUNIT_EXPECT_EQ(test, look(test)->used, SZ_16K);
+}
+
+static void free_refuses_parked_buddy(struct kunit *test)
+{
+	enum buddy_pool_reason why;
+
+	create_with_parked_buddy(test);
+	KUNIT_EXPECT_EQ(test, buddy_pool_free(fixture(test)->pool, SZ_4K, &why), -ENOENT);
+	KUNIT_EXPECT_EQ(test, (int)why, (int)BUDDY_POOL_REASON_NOT_ALLOCATED);
+	KUNIT_EXPECT_EQ(test, look(test)->used, SZ_4K);
+	KUNIT_EXPECT_EQ(test, release(test, 0), 0);
+	expect_at(test, 0, .size = SZ_4M);
+}
+
+static void fixed_request_gets_parked_buddy(struct kunit *test)
+{
+	create_with_parked_buddy(test);
+	expect_at(test, SZ_4K, .size = SZ_4K, .start = SZ_4K, .flags = BUDDY_POOL_ALLOC_FIXED);
+	expect_at(test, SZ_8K, .size = SZ_4K);
 }
 
 static void window_request_gets_parked_block(struct kunit *test)
@@ -1142,6 +1178,9 @@ static struct kunit_case pool_cases[] = {
 	KUNIT_CASE(free_refuses_parked_block),
 	KUNIT_CASE(free_refuses_inside_of_parked_block),
 	KUNIT_CASE(fixed_request_gets_parked_block),
+	KUNIT_CASE(alloc_gets_parked_buddy),
+	KUNIT_CASE(free_refuses_parked_buddy),
+	KUNIT_CASE(fixed_request_gets_parked_buddy),
 	KUNIT_CASE(window_request_gets_parked_block),
 	KUNIT_CASE(largest_request_gets_parked_block),
 	KUNIT_CASE(reserve_gets_parked_block),

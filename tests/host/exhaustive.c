@@ -397,6 +397,35 @@ static void try_row(u32 key, const struct buddy_core_request *req, u64 count)
 		reached(key);
 }
 
+/*
+ * One block, or two of them if the first has to be split off, as a row of them is.
+ * Not from just any order to any.
+ */
+static void try_pair(const struct buddy_core_request *req)
+{
+	unsigned int order = req->align_order;
+	u64 cut = state.core.avail >> order << order;
+	unsigned int most = order < 6 && (cut & -cut) < 1 << 12 ? 2 : 1;
+	u64 want, index = ~0ULL, sum;
+	struct buddy_core after;
+	unsigned int nr;
+
+	request_text(req);
+	begin();
+	nr = buddy_core_alloc_pair(&work.core, order, &index);
+	if (!nr && (has_changed() || model_best_fit(&model, req, &want)))
+		fail("no pair, but there is a block, or a change");
+	check_work();
+	after = work.core;
+	sum = sum_of_image(&work);
+	begin();
+	if (nr != buddy_core_alloc_row(&work.core, order, most, &want))
+		fail("a pair of %u", nr);
+	if (nr && (index != want || sum != sum_of_image(&work) ||
+		   memcmp(&after, &work.core, sizeof(after))))
+		fail("not what a row leads to");
+}
+
 static void try_query(u64 index)
 {
 	struct buddy_core_extent is = {}, want = {};
@@ -521,6 +550,7 @@ static void try_natural(u32 key)
 		try_block(key, &req);
 		try_row(key, &req, 1 + key % 5);
 		try_row(key, &req, ~0U);
+		try_pair(&req);
 		for (i = 0; i + req.nr <= space.nr_cells; i++)
 			if (cell_start(i) % req.nr == 0)
 				try_at(key, i, req.nr);
@@ -543,6 +573,7 @@ static void try_sizes(u32 key, struct buddy_core_request *req)
 	try_block(key, req);
 	try_row(key, req, 1 + key % 5);
 	try_row(key, req, ~0U);
+	try_pair(req);
 }
 
 /* Every window that begins and ends at a cut, or only the whole pool */

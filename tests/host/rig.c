@@ -351,16 +351,29 @@ static const char *compare_alloc_models(struct rig *rig,
 	return NULL;
 }
 
-/* The plainest requests have a function of their own. Take turns. */
+/* Of a pair, the second goes back at once: all is as if it had not been taken. */
+static int alloc_first_of_pair(struct buddy_core *core, unsigned int order, u64 *index)
+{
+	unsigned int pair = buddy_core_alloc_pair(core, order, index);
+	u64 nr;
+
+	if (pair == 2 && (buddy_core_free(core, *index + (1ULL << order), &nr) || nr != 1ULL << order))
+		return -EILSEQ;
+	return pair ? 0 : -ENOSPC;
+}
+
+/* The plainest requests have functions of their own. Take turns. */
 static int alloc_either_way(struct rig *rig,
 			    const struct buddy_core_request *req, u64 *index)
 {
-	if (rig->steps % 2 && !req->flags &&
-	    req->nr == 1ULL << req->align_order &&
-	    req->start == rig->fast.first && req->end == rig->fast.end)
-		return buddy_core_alloc_block(&rig->core, req->align_order,
-					      index);
-	return buddy_core_alloc(&rig->core, req, index);
+	unsigned int turn = rig->steps % 3;
+
+	if (!turn || req->flags || req->nr != 1ULL << req->align_order ||
+	    req->start != rig->fast.first || req->end != rig->fast.end)
+		return buddy_core_alloc(&rig->core, req, index);
+	if (turn == 1)
+		return alloc_first_of_pair(&rig->core, req->align_order, index);
+	return buddy_core_alloc_block(&rig->core, req->align_order, index);
 }
 
 /* The quick look must agree with the one that knows all. */

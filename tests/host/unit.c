@@ -809,7 +809,7 @@ static void counters_by_hand(void)
 /* Any order may be asked for, also one that no pool of this size can have. */
 static void block_of_any_order(void)
 {
-	unsigned int order;
+	unsigned int order, nr;
 	u64 index;
 
 	open_pool(0, 1 << 13);
@@ -818,6 +818,9 @@ static void block_of_any_order(void)
 
 		CHECK(ret == (order > 13 ? -ENOSPC : 0));
 		CHECK(ret || (index == 0 && give(0)));
+		nr = buddy_core_alloc_pair(&core, order, &index);
+		CHECK(nr == (order > 13 ? 0 : 1));
+		CHECK(!nr || (index == 0 && give(0)));
 	}
 	CHECK(buddy_core_extent(&core, 0, &index) == -ENOENT);
 	CHECK(buddy_core_extent(&core, 1 << 13, &index) == -ERANGE);
