@@ -357,9 +357,11 @@ static int alloc_first_of_pair(struct buddy_core *core, unsigned int order, u64 
 	unsigned int pair = buddy_core_alloc_pair(core, order, index);
 	u64 nr;
 
-	if (pair == 2 && (buddy_core_free(core, *index + (1ULL << order), &nr) || nr != 1ULL << order))
+	if (pair < 2)
+		return pair ? 0 : -ENOSPC;
+	if (buddy_core_free(core, *index + (1ULL << order), &nr) || nr != 1ULL << order)
 		return -EILSEQ;
-	return pair ? 0 : -ENOSPC;
+	return 0;
 }
 
 /* The plainest requests have functions of their own. Take turns. */
