@@ -39,6 +39,11 @@ check "unloads it" rmmod buddy_client
 check "M21 loads a client of a pool that is not there" client pool=other
 check_fails "that has no device, either" bound
 check "unloads that" rmmod buddy_client
+
+check "L09 loads a client that looks our functions up" insmod /m/buddy_by_name.ko
+check_fails "L09 the pool's module can't go before that" unload
+check "L09 unloads it" rmmod buddy_by_name
 check "unloads" unload
+check_fails "L09 there is nothing to be found" insmod /m/buddy_by_name.ko
 check_fails "M24 a client can't load before the pool's module" client pool=ddr
 done_testing
