@@ -192,4 +192,14 @@ check "A50 loaded and removed $n times" load_and_unload "$n"
 check "A50 nothing stayed behind" snapshot_unchanged
 
 run_ktap "the map's drawing and the sizes" map_test
+
+# J16: programs have mapped blocks and are at work when the machine goes down. scripts/vm
+# sees whether it does.
+cat >/run/last <<'END'
+. /t/lib.sh
+load base=0x30000000 size=64M pci=0000:00:02.0 bar=2 name=range,card &&
+	start_load /dev/buddy_pool/range /run/never &&
+	start_load /dev/buddy_pool/card /run/never &&
+	[ "$(pidof load_test | wc -w)" -ge 10 ]
+END
 done_testing
