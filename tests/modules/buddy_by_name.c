@@ -9,7 +9,7 @@
 
 static int __init buddy_by_name_init(void)
 {
-	typeof(&buddy_pool_get) get = symbol_get(buddy_pool_get);
+	struct buddy_pool *(*get)(const char *name) = symbol_get(buddy_pool_get);
 
 	if (!get)
 		return -ENOENT;
