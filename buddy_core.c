@@ -1134,18 +1134,15 @@ static __always_inline unsigned int alloc_block(struct buddy_core *core, unsigne
 	if (unlikely(!orders))
 		return 0;
 	q = order + __ffs64(orders);
-	if (likely(q < 6)) {
-		if (q == order) {
-			*index = alloc_in_leaf(core, q, q, 1);
-			return 1;
-		}
-		*index = split_in_leaf(core, order, q, pair);
-	} else if (order < 6 && q < 12) {
-		*index = split_in_node(core, order, q, pair);
-	} else {
+	if (unlikely(order >= 6 || q >= 12)) {
 		alloc_best_fit(core, 1ULL << order, order, index);
 		return 1;
 	}
+	if (q == order) {
+		*index = alloc_in_leaf(core, q, q, 1);
+		return 1;
+	}
+	*index = q < 6 ? split_in_leaf(core, order, q, pair) : split_in_node(core, order, q, pair);
 	return 1 + pair;
 }
 

@@ -11,10 +11,10 @@
  * A parked block is free in all but the core's eyes, to which it is allocated.
  * Whatever is not a plain request or a good free unparks all blocks first, so
  * results are those of the core alone; the placement of a request may differ in
- * that it gets the block of its size that was freed or split off last. So that it does not
- * keep larger blocks from forming when they are needed, no block is parked that
- * is more than 1/128 of what is free: without that bound, small and tight pools
- * refused four times as many requests.
+ * that it gets the block of its size that was freed or split off last. So that
+ * it does not keep larger blocks from forming when they are needed, no block is
+ * parked that is more than 1/128 of what is free: without that bound, small and
+ * tight pools refused four times as many requests.
  *
  * Like the core, this takes no lock, allocates nothing, and compiles in user
  * space.

@@ -949,8 +949,7 @@ static void create_with_parked_buddy(struct kunit *test)
 
 static void alloc_gets_parked_buddy(struct kunit *test)
 {
-	create(test, .size = SZ_4M, .min_block = SZ_4K);
-	expect_at(test, 0, .size = SZ_4K);
+	create_with_parked_buddy(test);
 	expect_at(test, SZ_4K, .size = SZ_4K);
 	expect_at(test, SZ_8K, .size = SZ_4K);
 	expect_at(test, 3 * SZ_4K, .size = SZ_4K);
