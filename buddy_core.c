@@ -319,72 +319,96 @@ static inline void add_only_blocks(struct buddy_core *core, unsigned int level, 
 	}
 }
 
-/*
- * Write @new into word @i of @level and bring all summaries up to date. Should
- * the word become entirely free, or cease to be, so does a child of its parent.
- */
-static void write_word(struct buddy_core *core, unsigned int level, u64 i, u64 new)
+/* gain_orders() and lose_orders() of leaf @i, whose word was @old and is @new */
+static void tell_of_leaf(struct buddy_core *core, u64 i, u64 old, u64 new)
 {
-	for (;;) {
-		u64 *word = word_at(core, level, i);
-		u64 old = *word;
-		u64 before = orders_in(old);
-		u64 after = orders_in(new);
-		u64 parent, bit;
+	u64 before = orders_among(old, 0, 6);
+	u64 after = orders_among(new, 0, 6);
+	u64 orders;
 
-		/* Order 6 is a block of the parent's word, but for the root. */
-		if (level < core->top) {
-			before &= low_bits(6);
-			after &= low_bits(6);
-		}
-		*word = new;
-		gain_orders(core, level, i, (after & ~before) << 6 * level);
-		lose_orders(core, level, i, (before & ~after) << 6 * level);
-		if (level == core->top || !old == !new)
-			return;
-		bit = 1ULL << (i & 63);
-		i >>= 6;
-		level++;
-		parent = *word_at(core, level, i);
-		new = old ? parent & ~bit : parent | bit;
-	}
+	for (orders = after & ~before; orders; orders &= orders - 1)
+		gain_in_leaf(core, i, __ffs64(orders));
+	for (orders = before & ~after; orders; orders &= orders - 1)
+		lose_in_leaf(core, i, __ffs64(orders));
 }
 
-static void mark_bits(struct buddy_core *core, unsigned int level, u64 at, unsigned int nr,
+/* Likewise of a node, whose own word that was */
+static void tell_of_node(struct buddy_core *core, unsigned int level, u64 i, u64 old, u64 new)
+{
+	u64 before = orders_in(old);
+	u64 after = orders_in(new);
+
+	/* Order 6 is a block of the parent's word, but for the root. */
+	if (level < core->top) {
+		before &= low_bits(6);
+		after &= low_bits(6);
+	}
+	gain_orders(core, level, i, (after & ~before) << 6 * level);
+	lose_orders(core, level, i, (before & ~after) << 6 * level);
+}
+
+/*
+ * Write @new into word @i of @level and bring the summaries of what it holds up to
+ * date. Returns whether it became entirely free, or ceased to be: the own word of its
+ * parent, if it has one, has to be written then.
+ */
+static bool set_word(struct buddy_core *core, unsigned int level, u64 i, u64 new)
+{
+	u64 *word = word_at(core, level, i);
+	u64 old = *word;
+
+	*word = new;
+	if (level)
+		tell_of_node(core, level, i, old, new);
+	else
+		tell_of_leaf(core, i, old, new);
+	return !old != !new;
+}
+
+/* Mark @nr positions from @at on, which are in one word; returns what set_word() does. */
+static bool mark_bits(struct buddy_core *core, unsigned int level, u64 at, unsigned int nr,
 		      bool used)
 {
 	u64 bits = low_bits(nr) << (at & 63);
 	u64 word = *word_at(core, level, at >> 6);
 
-	write_word(core, level, at >> 6, used ? word | bits : word & ~bits);
+	return set_word(core, level, at >> 6, used ? word | bits : word & ~bits);
 }
 
 /*
- * Mark [start, end) used or free, which all of it must not be yet. From level
- * to level, what remains of the run is a run of whole children: at most two
- * words of each level are written.
+ * Mark [start, end) used or free, which all of it must not be yet. From level to
+ * level, what remains of the run is a run of whole children, and of those next to it
+ * that became free or ceased to be (@first, @last), whose parent has to be told: at
+ * most two words of each level are written.
  */
 static void mark_run(struct buddy_core *core, u64 start, u64 end, bool used)
 {
-	unsigned int level, nr;
+	bool first = false, last = false;
+	unsigned int level;
+	u64 from, to;
 
-	for (level = 0; start < end; level++, start >>= 6, end >>= 6) {
-		bool one_word = start >> 6 == (end - 1) >> 6;
-
-		if (one_word && (level == core->top || ((start | end) & 63))) {
-			mark_bits(core, level, start, end - start, used);
+	for (level = 0; start < end; level++, start = from, end = to) {
+		from = start >> 6;
+		to = (end + 63) >> 6;
+		first = first || (start & 63);
+		last = last || (end & 63);
+		if (to == from + 1 && (first || last || level == core->top)) {
+			last = mark_bits(core, level, start, end - start, used);
+			first = last;
+			to -= !last;
+		} else {
+			if (first) {
+				first = mark_bits(core, level, start, 64 - (start & 63), used);
+				from += !first;
+			}
+			if (last) {
+				end -= (to - 1) << 6;
+				last = mark_bits(core, level, (to - 1) << 6, end, used);
+				to -= !last;
+			}
+		}
+		if (level == core->top)
 			return;
-		}
-		if (start & 63) {
-			nr = 64 - (start & 63);
-			mark_bits(core, level, start, nr, used);
-			start += nr;
-		}
-		nr = end & 63;
-		if (nr) {
-			end -= nr;
-			mark_bits(core, level, end, nr, used);
-		}
 	}
 }
 
@@ -422,6 +446,19 @@ static int block_around(const struct buddy_core *core, u64 index, u64 *start)
 		if (!level || (level == 1 && !leaf_holds_free(core, index >> 6)))
 			return -1;
 	}
+}
+
+/* Likewise if @index is known to be free: its leaf can tell, unless all of that is */
+static unsigned int free_block_around(const struct buddy_core *core, u64 index, u64 *start)
+{
+	u64 word = leaf_at(core, index >> 6)->used;
+	unsigned int order;
+
+	if (!word)
+		return block_around(core, index, start);
+	order = order_around(word, index & 63);
+	*start = index >> order << order;
+	return order;
 }
 
 /* extent_of() an allocation that reaches the end of its leaf: it may go on. */
@@ -871,10 +908,10 @@ static void take_run(struct buddy_core *core, u64 start, u64 nr)
 {
 	u64 end = start + nr;
 	u64 at, block, from, to;
-	int order;
+	unsigned int order;
 
 	for (at = start; at < end; at = to) {
-		order = block_around(core, at, &block);
+		order = free_block_around(core, at, &block);
 		from = at;
 		to = block + (1ULL << order);
 		core->taken[order]++;
@@ -1003,13 +1040,13 @@ static void free_run(struct buddy_core *core, u64 start, u64 nr, unsigned int pi
 {
 	u64 end = start + nr;
 	u64 at, block, to;
-	int order;
+	unsigned int order;
 
 	mark_run(core, start, end, false);
 	core->nr_free += nr;
 	core->nr_joined += pieces;
 	for (at = start; at < end; at = to) {
-		order = block_around(core, at, &block);
+		order = free_block_around(core, at, &block);
 		to = block + (1ULL << order);
 		core->nr_joined--;
 		core->returned[order]++;
@@ -1017,6 +1054,56 @@ static void free_run(struct buddy_core *core, u64 start, u64 nr, unsigned int pi
 		if (to > end)
 			count_orders(core->merged, to - end);
 	}
+}
+
+static __always_inline unsigned int alloc_block(struct buddy_core *core, unsigned int order,
+						bool pair, u64 *index)
+{
+	u64 orders = core->avail >> order;
+	unsigned int q;
+
+	if (unlikely(!orders))
+		return 0;
+	q = order + __ffs64(orders);
+	if (unlikely(order >= 6 || q >= 12)) {
+		alloc_best_fit(core, 1ULL << order, order, index);
+		return 1;
+	}
+	if (q == order) {
+		*index = alloc_in_leaf(core, q, q, 1);
+		return 1;
+	}
+	*index = q < 6 ? split_in_leaf(core, order, q, pair) : split_in_node(core, order, q, pair);
+	return 1 + pair;
+}
+
+/*
+ * Give back what is beyond the first @nr blocks of an allocation of order @order < 6.
+ * The leaf may have had such blocks; to tell so again does no harm.
+ */
+static void give_back_rest(struct buddy_core *core, u64 index, unsigned int order, u64 nr)
+{
+	u64 rest = (1ULL << order) - nr;
+	u64 left;
+
+	leaf_at(core, index >> 6)->used &= ~(low_bits(rest) << nr << (index & 63));
+	core->nr_free += rest;
+	core->nr_cut += hweight64(nr) - 1;
+	count_orders(core->split, rest);
+	for (left = rest; left; left &= left - 1)
+		gain_in_leaf(core, index >> 6, __ffs64(left));
+}
+
+/* alloc_best_fit(), by the straight code where there is one */
+static int alloc_part(struct buddy_core *core, u64 nr, unsigned int order, u64 *index)
+{
+	if (order >= 6)
+		return alloc_best_fit(core, nr, order, index);
+	if (!alloc_block(core, order, false, index))
+		return -ENOSPC;
+	if (nr != 1ULL << order)
+		give_back_rest(core, *index, order, nr);
+	return 0;
 }
 
 /*
@@ -1114,7 +1201,7 @@ int buddy_core_alloc(struct buddy_core *core, const struct buddy_core_request *r
 	bool whole = req->start <= core->first && req->end >= core->end;
 
 	if (whole && !(req->flags & BUDDY_CORE_TOP_DOWN)) {
-		if (!alloc_best_fit(core, req->nr, order, index))
+		if (!alloc_part(core, req->nr, order, index))
 			return 0;
 	} else if (fit_inside(core, req, index) || fit_edges(core, req, index)) {
 		take_run(core, *index, req->nr);
@@ -1123,27 +1210,6 @@ int buddy_core_alloc(struct buddy_core *core, const struct buddy_core_request *r
 	if (is_block(0, req->nr) && req->align_order == order_of(req->nr))
 		return -ENOSPC;
 	return core->avail >> least_order(req->nr, req->align_order) ? -EAGAIN : -ENOSPC;
-}
-
-static __always_inline unsigned int alloc_block(struct buddy_core *core, unsigned int order,
-						bool pair, u64 *index)
-{
-	u64 orders = core->avail >> order;
-	unsigned int q;
-
-	if (unlikely(!orders))
-		return 0;
-	q = order + __ffs64(orders);
-	if (unlikely(order >= 6 || q >= 12)) {
-		alloc_best_fit(core, 1ULL << order, order, index);
-		return 1;
-	}
-	if (q == order) {
-		*index = alloc_in_leaf(core, q, q, 1);
-		return 1;
-	}
-	*index = q < 6 ? split_in_leaf(core, order, q, pair) : split_in_node(core, order, q, pair);
-	return 1 + pair;
 }
 
 int buddy_core_alloc_block(struct buddy_core *core, unsigned int order, u64 *index)
