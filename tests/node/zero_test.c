@@ -114,6 +114,23 @@ static void mark_and_free(int fd, __u64 length, int ready)
 		free_handle(fd, block.handle);
 }
 
+/* A page in the midst of what may be left to zero is zero; it has to be zeroed again. */
+static bool page_is_zero(int fd, __u64 offset)
+{
+	struct buddy_pool_alloc block;
+	bool zero;
+	char *p;
+
+	if (alloc_at(fd, offset, PAGE, &block))
+		return false;
+	p = map_block(fd, &block);
+	if (p == MAP_FAILED)
+		return false;
+	zero = !marked_pages(p, PAGE);
+	munmap(p, PAGE);
+	return !free_handle(fd, block.handle) && zero;
+}
+
 /*
  * Whatever a killed child was at, the next one finds zeros; and if that was zeroing,
  * the two of them zeroed each byte once. That has to be met with several times.
@@ -121,7 +138,7 @@ static void mark_and_free(int fd, __u64 length, int ready)
 TEST_F_TIMEOUT(node, I02_B14_a_call_that_is_killed_while_it_zeroes, 300)
 {
 	bool on_free = self->info.zero == BUDDY_POOL_ZERO_FREE;
-	__u64 length = self->info.length, before, between, after;
+	__u64 length = self->info.length, before, between, after, again;
 	unsigned int met = 0, most = 100000;
 	struct buddy_pool_alloc block;
 	char *p;
@@ -136,6 +153,11 @@ TEST_F_TIMEOUT(node, I02_B14_a_call_that_is_killed_while_it_zeroes, 300)
 		kill_in(on_free ? mark_and_free : allocate, length, rand_r(&seed) % most);
 		between = get_stats(self->fd).zeroed - before;
 		ASSERT_EQ(0, bytes_in_use());
+		again = 0;
+		if (met % 2) {
+			ASSERT_TRUE(page_is_zero(self->fd, length - 8 * PAGE));
+			again = PAGE;
+		}
 		p = take_all(self->fd, length, &block);
 		ASSERT_NE(NULL, p);
 		ASSERT_EQ(0, marked_pages(p, length));
@@ -144,7 +166,7 @@ TEST_F_TIMEOUT(node, I02_B14_a_call_that_is_killed_while_it_zeroes, 300)
 		ASSERT_OK(free_handle(self->fd, block.handle));
 		if (between && between < length) {
 			met++;
-			EXPECT_EQ(length, after);
+			EXPECT_EQ(length + again, after);
 		} else if (between) {
 			/* It was through; next time, earlier. */
 			most = most / 2 + 1;
@@ -176,6 +198,9 @@ static double time_to_zero(int fd, __u64 length)
 		abort();
 	return now() - start;
 }
+
+/* Seconds that the module lets it zero, and a bit */
+#define EXIT_TIME 1.1
 
 #define MAX_HOGS 64
 
@@ -245,16 +270,21 @@ static pid_t start_owner(int cpu, __u64 length, int go)
 
 /*
  * Waits until nobody has a block. Returns for how long it was zeroed until then; the
- * first MiB, of which nobody sees the beginning, does not count.
+ * first MiB, of which nobody sees the beginning, does not count. What was zeroed when
+ * the time of a process that exits was over goes to @in_time, if it came to that.
  */
-static double wait_for_zeroing(int fd, __u64 before)
+static double wait_for_zeroing(int fd, __u64 before, __u64 *in_time)
 {
 	struct buddy_pool_stats stats;
-	double start = 0;
+	double start = 0, t;
 
+	*in_time = 0;
 	do {
 		usleep(10000);
+		t = now();
 		stats = get_stats(fd);
+		if (start && !*in_time && t - start > EXIT_TIME)
+			*in_time = stats.zeroed;
 		if (!start && stats.zeroed > before)
 			start = now();
 	} while (stats.used + stats.held);
@@ -264,7 +294,9 @@ static double wait_for_zeroing(int fd, __u64 before)
 /*
  * Zeroing that would take @SLOW seconds does not hold up the end of a process, by
  * itself or by a signal: after a second it leaves the rest to who gets it next. The
- * rest of its end is slow, too, but not by us, and with KASAN longer than the zeroing.
+ * rest of its end is slow, too, but not by us, and with KASAN longer than the zeroing;
+ * and on a busy host it waits for the CPU for seconds. So what counts is not when it
+ * ends, but that no more than the step that it was at is zeroed after that second.
  */
 #define SLOW 8
 /* It has the CPU for some ms at a time, so that with more it would wait for seconds. */
@@ -273,7 +305,7 @@ static double wait_for_zeroing(int fd, __u64 before)
 static void end_slowly(struct __test_metadata *_metadata, int fd, __u64 length, bool killed)
 {
 	double took, alone = time_to_zero(fd, length);
-	__u64 before = get_stats(fd).zeroed, between;
+	__u64 before = get_stats(fd).zeroed, between, in_time;
 	struct buddy_pool_alloc block;
 	pid_t hogs[MAX_HOGS], pid;
 	unsigned int n;
@@ -287,7 +319,7 @@ static void end_slowly(struct __test_metadata *_metadata, int fd, __u64 length, 
 		kill(pid, SIGKILL);
 	else
 		EXPECT_EQ(1, write(go[1], "", 1));
-	took = wait_for_zeroing(fd, before);
+	took = wait_for_zeroing(fd, before, &in_time);
 	while (n--) {
 		kill(hogs[n], SIGKILL);
 		waitpid(hogs[n], NULL, 0);
@@ -298,7 +330,8 @@ static void end_slowly(struct __test_metadata *_metadata, int fd, __u64 length, 
 	between = get_stats(fd).zeroed - before;
 	TH_LOG("%s: all takes %.2f s alone; given up after %.2f s, with %llu of %llu MiB zero",
 	       killed ? "killed" : "exits", alone, took, between / MIB, length / MIB);
-	EXPECT_GT(SLOW / 2, took);
+	if (in_time)
+		EXPECT_GE(MIB, before + between - in_time);
 	EXPECT_GT(length, between);
 	EXPECT_EQ(0, bytes_in_use());
 	p = take_all(fd, length, &block);

@@ -2,12 +2,7 @@
 # The API for other modules, from every context and over every kind of range. The
 # checks are in tests/modules/, with the rows of the test catalogue.
 #
-# vm-device: -object memory-backend-ram,size=64M,share=on,id=shm
-# vm-device: -device ivshmem-plain,memdev=shm,addr=2.0
-# vm-device: -device pci-testdev,membar=64M,addr=3.0
-# vm-device: -device edu,addr=4.0
-# vm-append: memmap=64M$0x30000000 syscall.x32=y kunit.enable=1 kunit.autorun=1
-# vm-modules: ahci configfs
+# vm-like: node
 # vm-timeout: 90
 . /t/lib.sh
 

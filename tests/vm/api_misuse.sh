@@ -2,6 +2,7 @@
 # What the API refuses, and logs: once for each kind, with a warning on kernels
 # with CONFIG_DEBUG_VM. The checks are in tests/modules/api_misuse.c.
 #
+# vm-like: memcg
 # vm-timeout: 60
 # vm-expect-log: buddy_pool: misuse: |WARNING: .*(report|buddy_pool_(create|alloc|destroy|put))\+|Call Trace:
 . /t/lib.sh

@@ -2,14 +2,8 @@
 # The KUnit modules, on a kernel with everything that a driver meets. scripts/kunit
 # runs them faster, on User Mode Linux.
 #
+# vm-like: hotplug
 # vm-config: KUNIT
-# vm-device: -object memory-backend-ram,size=64M,share=on,id=shm
-# vm-device: -device ivshmem-plain,memdev=shm,addr=2.0
-# vm-device: -device pci-testdev,membar=64M,addr=3.0
-# vm-device: -device edu,addr=4.0
-# vm-append: memmap=64M$0x30000000 syscall.x32=y kunit.enable=1 kunit.autorun=1
-# vm-modules: ahci configfs
-# vm-threads: all
 # vm-timeout: 100
 . /t/lib.sh
 

@@ -4,6 +4,7 @@
 # and print KTAP. In the guest: /m the modules, /t this directory.
 #
 # A test starts with comments that say what machine it needs (all optional):
+#   # vm-like: TEST                 the same one as that test, in the same boot
 #   # vm-device: QEMU ARGUMENTS     may be repeated
 #   # vm-append: KERNEL COMMAND LINE
 #   # vm-modules: NAME...           modules of the kernel itself, loaded before

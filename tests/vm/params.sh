@@ -3,12 +3,7 @@
 # in the kernel log, and leaves everything as it was. The row of the test catalogue
 # stands before each description.
 #
-# vm-device: -object memory-backend-ram,size=64M,share=on,id=shm
-# vm-device: -device ivshmem-plain,memdev=shm,addr=2.0
-# vm-device: -device pci-testdev,membar=64M,addr=3.0
-# vm-device: -device edu,addr=4.0
-# vm-append: memmap=64M$0x30000000 syscall.x32=y kunit.enable=1 kunit.autorun=1
-# vm-modules: ahci configfs
+# vm-like: node
 . /t/lib.sh
 
 IVSHMEM=0000:00:02.0

@@ -12,6 +12,17 @@
 # vm-device: -device pcie-root-port,id=rp2,chassis=3,slot=3,addr=6.0
 # vm-device: -device virtio-rng-pci,bus=rp2,id=rng0,aer=on,multifunction=on,addr=0.0
 # vm-device: -device virtio-rng-pci,bus=rp2,id=rng1,aer=on,addr=0.1
+# The rest is for many.sh: 32 devices, and memory beyond that of the kernel.
+# vm-device: -device pci-testdev,membar=1M,addr=8.0,multifunction=on -device pci-testdev,membar=1M,addr=8.1 -device pci-testdev,membar=1M,addr=8.2 -device pci-testdev,membar=1M,addr=8.3
+# vm-device: -device pci-testdev,membar=1M,addr=8.4 -device pci-testdev,membar=1M,addr=8.5 -device pci-testdev,membar=1M,addr=8.6 -device pci-testdev,membar=1M,addr=8.7
+# vm-device: -device pci-testdev,membar=1M,addr=9.0,multifunction=on -device pci-testdev,membar=1M,addr=9.1 -device pci-testdev,membar=1M,addr=9.2 -device pci-testdev,membar=1M,addr=9.3
+# vm-device: -device pci-testdev,membar=1M,addr=9.4 -device pci-testdev,membar=1M,addr=9.5 -device pci-testdev,membar=1M,addr=9.6 -device pci-testdev,membar=1M,addr=9.7
+# vm-device: -device pci-testdev,membar=1M,addr=a.0,multifunction=on -device pci-testdev,membar=1M,addr=a.1 -device pci-testdev,membar=1M,addr=a.2 -device pci-testdev,membar=1M,addr=a.3
+# vm-device: -device pci-testdev,membar=1M,addr=a.4 -device pci-testdev,membar=1M,addr=a.5 -device pci-testdev,membar=1M,addr=a.6 -device pci-testdev,membar=1M,addr=a.7
+# vm-device: -device pci-testdev,membar=1M,addr=b.0,multifunction=on -device pci-testdev,membar=1M,addr=b.1 -device pci-testdev,membar=1M,addr=b.2 -device pci-testdev,membar=1M,addr=b.3
+# vm-device: -device pci-testdev,membar=1M,addr=b.4 -device pci-testdev,membar=1M,addr=b.5 -device pci-testdev,membar=1M,addr=b.6 -device pci-testdev,membar=1M,addr=b.7
+# vm-append: mem=768M memmap=64M!0x20000000
+# vm-modules: nd_e820 nd_pmem
 # vm-control: yes
 # Linux 7.3's pciehp takes two of its locks in either order.
 # vm-known-report: &ctrl->reset_lock

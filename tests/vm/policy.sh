@@ -3,12 +3,7 @@
 # tests of the node pass as they do with zero=alloc, and memory that was written
 # before the module was loaded is not shown.
 #
-# vm-device: -object memory-backend-ram,size=64M,share=on,id=shm
-# vm-device: -device ivshmem-plain,memdev=shm,addr=2.0
-# vm-device: -device pci-testdev,membar=64M,addr=3.0
-# vm-device: -device edu,addr=4.0
-# vm-append: memmap=64M$0x30000000 syscall.x32=y kunit.enable=1 kunit.autorun=1
-# vm-modules: ahci configfs
+# vm-like: node
 # vm-timeout: 180
 . /t/lib.sh
 
@@ -23,14 +18,17 @@ policy() {
 	run_ktap "$_policy" policy_test
 }
 
+# In a small pool: each try writes to all of its pages, and looks at them.
 killed() {
-	run_ktap "$1: I02 killed while it zeroes" zero_test -t I02_B14_a_call_that_is_killed_while_it_zeroes
-	run_ktap "$1: I02 D17 killed at any moment" zero_test -t I02_D17_children_that_zero_are_killed_at_any_moment
+	check "zero=$1: loads, a small pool" load base=0x30000000 size=16M "zero=$1"
+	run_ktap "zero=$1: I02 killed while it zeroes" zero_test -t I02_B14_a_call_that_is_killed_while_it_zeroes
+	run_ktap "zero=$1: I02 D17 killed at any moment" zero_test -t I02_D17_children_that_zero_are_killed_at_any_moment
+	check "zero=$1: unloads" unload
 }
 
 echo 0 >/proc/sys/debug/exception-trace
+killed alloc
 policy "zero=alloc" zero=alloc
-killed "zero=alloc"
 run_ktap "fills the memory" node_owner_test -t I05_fill
 check "unloads" unload
 
@@ -39,10 +37,10 @@ run_ktap "zero=free: I05 old contents" node_owner_test -t I05_what_the_memory_he
 run_ktap "zero=free: mappings" node_mmap_test
 run_ktap "zero=free: owners" node_owner_test
 run_ktap "zero=free: batches" node_batch_test
-killed "zero=free"
 run_ktap "zero=free: I02 D17 processes that end" \
 	zero_test -t I02_D17_the_end_of_a_process_is_not_held_up_by_zeroing
 check "unloads" unload
+killed free
 
 policy "zero=never" zero=never
 check "zero=never: says so" sh -c "buddyctl info | grep -q 'zero *never\$'"

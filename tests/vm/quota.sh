@@ -1,12 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Quotas: tests/node/quota_test.c, whose numbers these are, in 64 and 32 bits.
 #
-# vm-device: -object memory-backend-ram,size=64M,share=on,id=shm
-# vm-device: -device ivshmem-plain,memdev=shm,addr=2.0
-# vm-device: -device pci-testdev,membar=64M,addr=3.0
-# vm-device: -device edu,addr=4.0
-# vm-append: memmap=64M$0x30000000 syscall.x32=y kunit.enable=1 kunit.autorun=1
-# vm-modules: ahci configfs
+# vm-like: node
 # vm-timeout: 60
 . /t/lib.sh
 

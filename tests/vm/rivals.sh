@@ -2,14 +2,7 @@
 # Others who want the same memory, device, driver or module at the same time. The row
 # of the test catalogue stands before each description.
 #
-# vm-device: -object memory-backend-ram,size=64M,share=on,id=shm0
-# vm-device: -device pcie-root-port,id=rp0,chassis=1,slot=1,addr=4.0
-# vm-device: -device ivshmem-plain,memdev=shm0,bus=rp0,id=card0
-# vm-append: memmap=64M$0x30000000
-# vm-mem: 1G,slots=2,maxmem=4G
-# vm-modules: pci-stub vfio-pci
-# vm-threads: all
-# vm-control: yes
+# vm-like: hotplug
 # vm-timeout: 120
 . /t/lib.sh
 
