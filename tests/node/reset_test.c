@@ -56,6 +56,8 @@ TEST_F_TIMEOUT(node, J10_what_was_zeroed_before_a_reset_is_zeroed_again, 120)
 
 	if (!can_reset())
 		SKIP(return, "BUDDY_POOL_RESET is not set");
+	/* In turns: whatever the other CPU does, the parent sees that zeroing has begun. */
+	stay_on_cpu(0);
 	for (unsigned int i = 0; i < TRIES; i++) {
 		ASSERT_OK(alloc_block(self->fd, length, &block));
 		before = get_stats(self->fd).zeroed;
@@ -77,6 +79,8 @@ TEST_F_TIMEOUT(node, J10_zeroing_begins_again_after_a_reset, 120)
 
 	if (!can_reset())
 		SKIP(return, "BUDDY_POOL_RESET is not set");
+	/* In turns: whatever the other CPU does, the parent sees that zeroing has begun. */
+	stay_on_cpu(0);
 	for (unsigned int i = 0; i < TRIES; i++) {
 		/* Makes all of it dirty */
 		reset_device();

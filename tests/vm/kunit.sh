@@ -2,8 +2,9 @@
 # The KUnit modules, on a kernel with everything that a driver meets. scripts/kunit
 # runs them faster, on User Mode Linux.
 #
-# vm-like: hotplug
 # vm-config: KUNIT
+# vm-append: memmap=64M$0x30000000 kunit.enable=1 kunit.autorun=1
+# vm-threads: all
 # vm-timeout: 100
 . /t/lib.sh
 
