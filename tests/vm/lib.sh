@@ -364,13 +364,20 @@ lsmod_ours() {
 # and goes on by number of line: an area in front that goes meanwhile makes it leave out
 # another one. So this reads until it gets the same twice.
 vmalloc_areas() {
-	_areas=none
-	for _read in 1 2 3 4 5 6 7 8 9; do
-		_before=$_areas
-		_areas=$(awk "$1" /proc/vmallocinfo)
-		[ "$_areas" != "$_before" ] || break
-	done
-	echo "$_areas"
+	awk '
+		function areas(all) {
+			while ((getline <"/proc/vmallocinfo") > 0) if ('"$1"') all = all $0 "\n"
+			close("/proc/vmallocinfo")
+			return all
+		}
+		BEGIN {
+			now = "none"
+			for (n = 0; n < 9 && now != before; n++) {
+				before = now
+				now = areas()
+			}
+			printf "%s", now
+		}'
 }
 
 # What a test must leave as it found it. A test that changes the machine on
