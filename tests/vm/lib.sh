@@ -9,7 +9,8 @@
 #   # vm-append: KERNEL COMMAND LINE
 #   # vm-modules: NAME...           modules of the kernel itself, loaded before
 #   # vm-mem: 1G    # vm-smp: 2     # vm-timeout: 150 (seconds)
-#   # vm-threads: all              QEMU emulates the CPUs at once, not in turn: for races
+#   # vm-threads: all              QEMU emulates the CPUs at once, not in turn: for races,
+#                                 but not where devices come and go, see hotplug.sh
 #   # vm-suite: NAME               functional, if not said
 #   # vm-config: OPTION...          only on kernels with CONFIG_OPTION=y; !OPTION: without
 #   # vm-control: yes               the guest may control QEMU, see qmp_start
