@@ -15,6 +15,15 @@ SPLAT+='|hung task|Call Trace|refcount_t|list_(add|del) corruption|Bad page'
 SPLAT+='|list_add double add|kernel BUG at|Oops|ODEBUG'
 SPLAT+='|x86/PAT:.*map pfn expected|leaked'
 
+# show_splat LOG ALLOWED: from the first splat on that does not match ALLOWED, an ERE, some
+# lines of a kernel log; fails if there is none. scripts/test repeats them at its end, which
+# may be all that is seen of a run.
+show_splat() {
+	local first
+	first=$(grep -nE "$SPLAT" "$1" | grep -vE "$2" | sed -n '1s/:.*//p') || true
+	[ -n "$first" ] && sed -n "$first,+29s/^/# log: /p" "$1"
+}
+
 # depmod and modprobe are there, and not in everybody's path.
 PATH+=:/usr/sbin:/sbin
 

@@ -11,7 +11,7 @@ milliseconds=$(sed -n 's/.*\bbench_ms=\([0-9]*\).*/\1/p' /proc/cmdline)
 check "loads" load base=0x20000000 size=256M zero=never
 dmesg_mark
 check "measures pairs in the kernel" insmod /m/buddy-bench-pair.ko where=stock-6.1
-diag "$(dmesg_since | grep -o 'bench|.*')"
+diag "$(dmesg | grep -o 'bench|.*')"
 run_ktap "measures calls" ioctl_cost /dev/buddy_pool/pool0 "${milliseconds:-5000}" stock-6.1
 check "unloads the measure" rmmod buddy_bench_pair
 check "unloads" unload

@@ -24,12 +24,17 @@ static void reset_device(void)
 	close(fd);
 }
 
-/* Frees the block, or gets one of all of the pool if it has none, in a child */
+/*
+ * Frees the block, or gets one of all of the pool if it has none, in a child. On one CPU,
+ * so that the parent has its turn while the child zeroes, however CPUs are emulated.
+ */
 static pid_t start_zeroing(int fd, __u64 length, const struct buddy_pool_alloc *block)
 {
 	struct buddy_pool_alloc all;
-	pid_t pid = fork();
+	pid_t pid;
 
+	stay_on_cpu(0);
+	pid = fork();
 	if (!pid)
 		_exit(block ? free_handle(fd, block->handle) : alloc_block(fd, length, &all));
 	return pid;
@@ -56,8 +61,6 @@ TEST_F_TIMEOUT(node, J10_what_was_zeroed_before_a_reset_is_zeroed_again, 120)
 
 	if (!can_reset())
 		SKIP(return, "BUDDY_POOL_RESET is not set");
-	/* In turns: whatever the other CPU does, the parent sees that zeroing has begun. */
-	stay_on_cpu(0);
 	for (unsigned int i = 0; i < TRIES; i++) {
 		ASSERT_OK(alloc_block(self->fd, length, &block));
 		before = get_stats(self->fd).zeroed;
@@ -79,8 +82,6 @@ TEST_F_TIMEOUT(node, J10_zeroing_begins_again_after_a_reset, 120)
 
 	if (!can_reset())
 		SKIP(return, "BUDDY_POOL_RESET is not set");
-	/* In turns: whatever the other CPU does, the parent sees that zeroing has begun. */
-	stay_on_cpu(0);
 	for (unsigned int i = 0; i < TRIES; i++) {
 		/* Makes all of it dirty */
 		reset_device();

@@ -4,10 +4,10 @@
 # control socket. The row of the test catalogue stands before each description.
 # More cycles: scripts/vm --append hotplug_cycles=200 hotplug
 #
-# Not for a machine with 'vm-threads: all': when a card comes or goes, or decodes its
-# addresses or no longer does, QEMU 7.2 changes the map of the memory under the feet of the
-# other CPU. What that writes to its interrupt controller meanwhile can get lost, and with
-# it its timer, for ever.
+# Not for a machine with 'vm-threads: all': when a card begins or ceases to decode its
+# addresses, QEMU 7.2 can leave the other CPU without a timer for ever, which ends in an RCU
+# stall. Our module need not be there: to switch a BAR on and off in a loop does it. It
+# seems that the map of the memory changes while that CPU writes to its interrupt controller.
 #
 # vm-device: -object memory-backend-ram,size=64M,share=on,id=shm0
 # vm-device: -device pcie-root-port,id=rp0,chassis=1,slot=1,addr=4.0

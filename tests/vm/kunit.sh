@@ -12,7 +12,7 @@
 # of a test that takes parameters have no plan in any version: as comments, since the
 # test itself fails if one of them does.
 ktap() {
-	dmesg_since | sed 's/^\[[^]]*\]\( *\[[^]]*\]\)* //' |
+	dmesg | sed 's/^\[[^]]*\]\( *\[[^]]*\]\)* //' |
 		grep -E '^ *(KTAP version|1\.\.|(not )?ok |# )' | sed 's/^        /# /' >/tmp/kunit.log
 	grep -q '^KTAP version' /tmp/kunit.log || {
 		echo "KTAP version 1"

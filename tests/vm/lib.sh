@@ -95,12 +95,12 @@ check_fails() {
 
 # check_log DESCRIPTION ERE: ok if the log since dmesg_mark has exactly one such line.
 check_log() {
-	_lines=$(dmesg_since | grep -cE "$2")
+	_lines=$(dmesg | grep -cE "$2")
 	if [ "$_lines" = 1 ]; then
 		ok "$1"
 	else
 		diag "$_lines log lines match '$2'; the log since the mark:"
-		diag "$(dmesg_since)"
+		diag "$(dmesg)"
 		not_ok "$1"
 	fi
 }
@@ -148,24 +148,20 @@ points() {
 		}' "$2" -
 }
 
-# dmesg_mark: dmesg_since will print what the kernel logs from here on. So does dmesg
-# then: to read all of a long log takes a kernel that has its checks on a fifth of a second.
-# What it logged before the first test is in /run/boot.log.
+# dmesg_mark: dmesg will print what the kernel logs from here on. To read all of a long log
+# takes a kernel that has its checks on a fifth of a second. What it logged before the first
+# test is in /run/boot.log.
 dmesg_mark() {
 	# First: what was cut, with its end of line, is only there once another line follows.
 	echo "mark after result $KTAP_N" >/dev/kmsg
 	dmesg -c >/dev/null
 }
 
-dmesg_since() {
-	dmesg
-}
-
 # complains ERE: the one line that our modules have logged since the mark is such a line;
 # with an empty ERE: there is none. What the kernel says of unknown parameters does not
 # count, nor what pools say that could be made before the one that could not.
 complains() {
-	dmesg_since | ERE=$1 awk '
+	dmesg | ERE=$1 awk '
 		!/buddy_pool: / || /unknown parameter|, min block .*, [uw][cb]$/ { next }
 		{ print; n++; good += $0 ~ ENVIRON["ERE"] }
 		END { exit (ENVIRON["ERE"] == "" ? n > 0 : n != 1 || good != 1) }' ||
@@ -321,7 +317,7 @@ api() {
 	_group=$1
 	shift
 	if insmod /m/buddy_api_test.ko run="$_group" "$@"; then rmmod buddy_api_test; fi
-	dmesg_since | sed -n 's/^.*buddy_api_test: \(KTAP\|#\|ok\|not ok\|1\.\.\)/\1/p' >/tmp/api.out
+	dmesg | sed -n 's/^.*buddy_api_test: \(KTAP\|#\|ok\|not ok\|1\.\.\)/\1/p' >/tmp/api.out
 	cat /tmp/api.out
 	_n=$(grep -c '^ok ' /tmp/api.out)
 	[ "$_n" -gt 0 ] && grep -q "^1\.\.$_n\$" /tmp/api.out

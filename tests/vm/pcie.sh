@@ -125,7 +125,7 @@ inject() {
 
 # So many recoveries, since the mark
 recovered() {
-	dmesg_since | grep -c 'AER: device recovery successful' | grep -x "$1"
+	dmesg | grep -c 'AER: device recovery successful' | grep -x "$1"
 }
 
 fatal_error() {

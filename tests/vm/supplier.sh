@@ -25,13 +25,13 @@ deferred() {
 
 # came_first ERE ERE: both are in the log since the mark, once, in this order.
 came_first() {
-	dmesg_since | grep -E "$1|$2" >/tmp/order
+	dmesg | grep -E "$1|$2" >/tmp/order
 	cat /tmp/order
 	[ "$(wc -l </tmp/order)" = 2 ] && head -n 1 /tmp/order | grep -qE "$1"
 }
 
 logged() {
-	dmesg_since | grep -q "$1"
+	dmesg | grep -q "$1"
 }
 
 LETS_GO='lets go of its buffer'
