@@ -197,15 +197,26 @@ qmp() {
 	! grep -q '"error"' /run/qmp.answer
 }
 
-# within N COMMAND...: succeeds as soon as COMMAND does, in at most N tenths of a second
+# within N COMMAND...: succeeds as soon as COMMAND does, in N tenths of a second; on a slow
+# machine after N attempts.
 within() {
 	_tenths=$1
+	_attempts=0
 	shift
+	read_uptime
+	_until=$((_now + _tenths * 10))
 	until "$@" >/dev/null 2>&1; do
-		_tenths=$((_tenths - 1))
-		[ $_tenths -gt 0 ] || return 1
-		sleep 0.1
+		_attempts=$((_attempts + 1))
+		read_uptime
+		[ $_attempts -lt "$_tenths" ] || [ "$_now" -lt $_until ] || return 1
+		sleep 0.02
 	done
+}
+
+# Sets _now, in hundredths of a second; $(...) would be a process.
+read_uptime() {
+	read -r _now _ </proc/uptime
+	_now=${_now%.*}${_now#*.}
 }
 
 # value NAME DEFAULT: a number from the kernel command line
