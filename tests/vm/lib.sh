@@ -198,18 +198,21 @@ qmp() {
 }
 
 # within N COMMAND...: succeeds as soon as COMMAND does, in N tenths of a second; on a slow
-# machine after N attempts.
+# machine after N attempts. Where they are slow, they must not keep others from their work.
 within() {
 	_tenths=$1
 	_attempts=0
+	_pause=0.02
 	shift
 	read_uptime
 	_until=$((_now + _tenths * 10))
+	_before=$_now
 	until "$@" >/dev/null 2>&1; do
 		_attempts=$((_attempts + 1))
 		read_uptime
 		[ $_attempts -lt "$_tenths" ] || [ "$_now" -lt $_until ] || return 1
-		sleep 0.02
+		[ $_attempts -gt 1 ] || [ $((_now - _before)) -lt 3 ] || _pause=0.1
+		sleep $_pause
 	done
 }
 
