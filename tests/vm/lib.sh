@@ -9,8 +9,9 @@
 #   # vm-append: KERNEL COMMAND LINE
 #   # vm-modules: NAME...           modules of the kernel itself, loaded before
 #   # vm-mem: 1G    # vm-smp: 2     # vm-timeout: 150 (seconds)
-#   # vm-threads: all              QEMU emulates the CPUs at once, not in turn: for races,
-#                                 but not where devices come and go, see hotplug.sh
+#   # vm-threads: all              QEMU emulates the CPUs at once, not in turn, and RCU takes
+#                                 its own time: for races, but not where devices come and
+#                                 go, see hotplug.sh
 #   # vm-suite: NAME               functional, if not said
 #   # vm-config: OPTION...          only on kernels with CONFIG_OPTION=y; !OPTION: without
 #   # vm-control: yes               the guest may control QEMU, see qmp_start
@@ -198,7 +199,8 @@ qmp() {
 }
 
 # within N COMMAND...: succeeds as soon as COMMAND does, in N tenths of a second; on a slow
-# machine after N attempts. Where they are slow, they must not keep others from their work.
+# machine after N attempts. Where looking takes long, it is done less often: it keeps others
+# from their work.
 within() {
 	_tenths=$1
 	_attempts=0
@@ -206,13 +208,13 @@ within() {
 	shift
 	read_uptime
 	_until=$((_now + _tenths * 10))
-	_before=$_now
 	until "$@" >/dev/null 2>&1; do
 		_attempts=$((_attempts + 1))
-		read_uptime
 		[ $_attempts -lt "$_tenths" ] || [ "$_now" -lt $_until ] || return 1
-		[ $_attempts -gt 1 ] || [ $((_now - _before)) -lt 3 ] || _pause=0.1
+		_before=$_now
 		sleep $_pause
+		read_uptime
+		[ $((_now - _before)) -lt 6 ] || _pause=0.1
 	done
 }
 

@@ -18,10 +18,7 @@ if [ ! -e /sys/kernel/debug/failslab/require-start ]; then
 	done_testing
 	exit
 fi
-# The kernel waits for RCU after each load that failed, and at each unload.
-echo 1 >/sys/kernel/rcu_expedited
 run_ktap "load, unload, bind, unbind, configfs" sweep_load_test
-echo 0 >/sys/kernel/rcu_expedited
 if grep -q __gcov_init /m/buddy-pool.ko; then
 	skip "a module that counts its lines takes memory for that"
 else
