@@ -6,7 +6,6 @@
 #include <linux/bottom_half.h>
 #include <linux/completion.h>
 #include <linux/cpumask.h>
-#include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/interrupt.h>
 #include <linux/irq_work.h>
@@ -332,8 +331,6 @@ void api_hold(void)
  * this would stop here (row F20).
  */
 
-#define STORM_MS	1000
-
 static bool storming;
 static atomic_t nr_rounds[IN_HARDIRQ + 1];
 static atomic_t nr_faults;
@@ -390,6 +387,16 @@ static int storm_task(void *unused)
 	return 0;
 }
 
+static bool all_levels_met(void)
+{
+	int i;
+
+	for (i = IN_TASK; i <= IN_HARDIRQ; i++)
+		if (atomic_read(&nr_rounds[i]) <= 10)
+			return false;
+	return true;
+}
+
 static void storm(struct task_struct *task, struct task_struct *interrupter)
 {
 	static DEFINE_TIMER(timer, storm_timer);
@@ -401,7 +408,7 @@ static void storm(struct task_struct *task, struct task_struct *interrupter)
 	wake_up_process(interrupter);
 	timer.expires = jiffies + 1;
 	add_timer_on(&timer, 0);
-	msleep(STORM_MS);
+	api_race(all_levels_met);
 	WRITE_ONCE(storming, false);
 	timer_delete_sync(&timer);
 }

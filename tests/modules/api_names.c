@@ -9,8 +9,6 @@
 
 #include "api_test.h"
 
-#define RACE_MS	1000
-
 static atomic_t nr_alive, nr_created, nr_taken, nr_found, nr_gone, nr_faults;
 
 static void fault_unless(bool condition)
@@ -19,7 +17,21 @@ static void fault_unless(bool condition)
 		atomic_inc(&nr_faults);
 }
 
-/* Destroys in one of the ways there are */
+/*
+ * How long a pool is there: time for the others, also on one CPU; and now and then until
+ * another was refused, since all of them may wait for RCU just then, again and again.
+ */
+static void let_live(unsigned int n)
+{
+	int i, taken = atomic_read(&nr_taken);
+
+	usleep_range(50, 100);
+	if (n % 8)
+		return;
+	for (i = 0; i < 100 && atomic_read(&nr_taken) == taken && !kthread_should_stop(); i++)
+		msleep(10);
+}
+
 static int creator(void *unused)
 {
 	const struct buddy_pool_config config = { .name = "race", .size = SZ_64K,
@@ -34,9 +46,7 @@ static int creator(void *unused)
 			usleep_range(20, 70);
 		} else {
 			fault_unless(atomic_inc_return(&nr_alive) == 1);
-			atomic_inc(&nr_created);
-			/* Time for the others, also on one CPU */
-			usleep_range(50, 100);
+			let_live(atomic_inc_return(&nr_created));
 			atomic_dec(&nr_alive);
 			buddy_pool_destroy(pool);
 		}
@@ -68,6 +78,11 @@ static int finder(void *unused)
 	return 0;
 }
 
+static bool all_met(void)
+{
+	return atomic_read(&nr_created) > 10 && atomic_read(&nr_taken) && atomic_read(&nr_found);
+}
+
 void api_names(void)
 {
 	int (*const functions[])(void *) = { creator, creator, finder };
@@ -79,7 +94,7 @@ void api_names(void)
 		if (!check(!IS_ERR(tasks[n]), "thread %u", n))
 			break;
 	}
-	msleep(RACE_MS);
+	api_race(all_met);
 	for (i = 0; i < n; i++)
 		kthread_stop(tasks[i]);
 	check(atomic_read(&nr_created) > 10, "M20 created %d times", atomic_read(&nr_created));

@@ -7,6 +7,7 @@
 #define BUDDY_API_TEST_H
 
 #include <linux/compiler.h>
+#include <linux/delay.h>
 #include <linux/types.h>
 
 #include "buddy_pool.h"
@@ -17,6 +18,19 @@ __printf(4, 5) bool api_check(bool passed, int line, const char *what, const cha
 
 /* A pool over bare numbers, or NULL with a result that says so */
 struct buddy_pool *api_create(const char *name, u64 size);
+
+/*
+ * Sleeps while threads race: for a second, and then until @all_met, since they may get
+ * next to no time where others are busy on the host; but no longer than half a minute.
+ */
+static inline void api_race(bool (*all_met)(void))
+{
+	unsigned int seconds = 0;
+
+	do {
+		msleep(1000);
+	} while (++seconds < 30 && !all_met());
+}
 
 /* Parameters of the module */
 extern char *api_pool;		/* name of a pool that is there */

@@ -130,7 +130,8 @@ TEST_F(node, F25_those_who_wait_are_all_woken_soon)
 		EXPECT_EQ(pids[i], waitpid(pids[i], &status, 0));
 		EXPECT_EQ(0, status);
 	}
-	EXPECT_LT(now() - freed, 1.0);
+	/* Who is not woken waits for ever. */
+	EXPECT_LT(now() - freed, 10.0);
 }
 
 /*

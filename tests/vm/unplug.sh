@@ -12,7 +12,7 @@ DRIVER=/sys/bus/pci/drivers/buddy_pool
 
 quick() {
 	_from=$(cut -d. -f1 /proc/uptime)
-	"$@" && [ $(($(cut -d. -f1 /proc/uptime) - _from)) -le 2 ]
+	"$@" && [ $(($(cut -d. -f1 /proc/uptime) - _from)) -le 10 ]
 }
 
 remove() {
