@@ -29,7 +29,7 @@ static void let_live(unsigned int n)
 	if (n % 8)
 		return;
 	for (i = 0; i < 100 && atomic_read(&nr_taken) == taken && !kthread_should_stop(); i++)
-		msleep(10);
+		msleep(20);
 }
 
 static int creator(void *unused)

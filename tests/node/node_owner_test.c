@@ -381,6 +381,8 @@ TEST_F(node, I05_what_the_memory_held_before_is_not_shown)
 	p = map_block(self->fd, &block);
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_TRUE(all_bytes_are(p, POOL, 0));
+	/* For who has it next, also in another kernel: tests/vm/kexec.sh */
+	memset(p, 0xa5, POOL);
 }
 
 TEST_F(node, I10_answers_tell_no_physical_address)

@@ -8,6 +8,7 @@
 #   # vm-device: QEMU ARGUMENTS     may be repeated
 #   # vm-append: KERNEL COMMAND LINE
 #   # vm-modules: NAME...           modules of the kernel itself, loaded before
+#   # vm-image: yes                 the kernel's image is in the guest, as /t/image
 #   # vm-mem: 1G    # vm-smp: 2     # vm-timeout: 150 (seconds)
 #   # vm-threads: all              QEMU emulates the CPUs at once, not in turn, and RCU takes
 #                                 its own time: for races, but not where devices come and
@@ -414,4 +415,47 @@ snapshot() {
 
 snapshot_unchanged() {
 	machine_state | diff -u /run/snapshot -
+}
+
+# Tests that run in two kernels, one after the other; see kexec.sh
+is_next_kernel() {
+	[ "$(value next_kernel 0)" = 1 ]
+}
+
+# start_next_kernel now|panic COMMAND_LINE: the kernel that runs, with the file system that
+# it started with: later ones, such as /run, come from there, too, but not what is in them
+start_next_kernel() {
+	(cd / && find . -xdev ! -path './run/*' | cpio -o -H newc) >/run/initrd 2>/dev/null &&
+		kexec_load "$1" /t/image /run/initrd "$2 next_kernel=1"
+}
+
+# A word far from what users at work have is as the kernel before left it.
+memory_is_full() {
+	[ "$(devmem 0x33000000 64)" = 0xA5A5A5A5A5A5A5A5 ]
+}
+
+# fill_or_find ROW: all blocks of both kinds of memory are zero when they are had, and
+# full when they are left.
+fill_or_find() {
+	check "$1 loads" load base=0x30000000 size=64M pci=0000:00:02.0 bar=2 name=range,card
+	for _pool in range card; do
+		export BUDDY_POOL_NODE=/dev/buddy_pool/$_pool
+		run_ktap "$1 I05 $_pool: it is zero" node_owner_test \
+			-t I05_what_the_memory_held_before_is_not_shown
+	done
+	check "$1 unloads" unload
+	check "$1 the memory is full" memory_is_full
+}
+
+# run_last COMMAND: when all is done, with users at work
+run_last() {
+	cat >/run/last <<-END
+		. /t/lib.sh
+		load base=0x30000000 size=64M pci=0000:00:02.0 bar=2 name=range,card &&
+			start_load /dev/buddy_pool/range /run/never &&
+			start_load /dev/buddy_pool/card /run/never &&
+			[ "\$(pidof load_test | wc -w)" -ge 10 ] || exit 1
+		$1
+		exit 1
+	END
 }
