@@ -24,6 +24,7 @@ tools: ## build buddyctl and its library
 	$(MAKE) -C tools
 
 host-test: ## test the allocator core in user space
+	@scripts/deps host
 	$(MAKE) -C tests/host test
 
 kunit: ## run the KUnit tests on User Mode Linux 6.1

@@ -1782,21 +1782,21 @@ static bool child_is_sound(const struct buddy_core *core, unsigned int level, u6
 static bool node_is_sound(const struct buddy_core *core, unsigned int level, u64 i)
 {
 	const u64 *node = node_at(core, level, i);
-	unsigned int j, q;
+	u64 have[6 * BUDDY_CORE_MAX_LEVEL] = {};
+	unsigned int j;
 
 	for (j = 0; j < 64; j++) {
 		u64 child = i << 6 | j;
-		u64 orders = 0;
+		u64 orders;
 
 		if (!child_is_sound(core, level - 1, child, node[6 * level] >> j & 1))
 			return false;
-		if (node_exists(core, level - 1, child))
-			orders = orders_below(core, level - 1, child);
-		for (q = 0; q < 6 * level; q++)
-			if ((node[q] >> j & 1) != (orders >> q & 1))
-				return false;
+		if (!node_exists(core, level - 1, child))
+			continue;
+		for (orders = orders_below(core, level - 1, child); orders; orders &= orders - 1)
+			have[__ffs64(orders)] |= 1ULL << j;
 	}
-	return true;
+	return !memcmp(have, node, 6 * level * sizeof(*node));
 }
 
 /* Are [start, start + nr) used, and the first leaf's head the only one? */
