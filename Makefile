@@ -23,6 +23,13 @@ modules_install: have-kdir ## install the module for the kernel in KDIR (as root
 tools: ## build buddyctl and its library
 	$(MAKE) -C tools
 
+install: ## install buddyctl, its library, headers and manual (as root); DESTDIR= PREFIX=/usr/local
+	$(MAKE) -C tools install
+
+dkms: ## have DKMS build the module for this kernel and each later one (as root)
+	dkms add .
+	dkms install buddy_pool/$(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' dkms.conf)
+
 host-test: ## test the allocator core in user space
 	@scripts/deps host
 	$(MAKE) -C tests/host test
@@ -76,7 +83,8 @@ test-all: ## the same, longer, and on every kernel
 clean: ## remove what was built here; the cache stays
 	if [ -e $(KDIR)/Makefile ]; then $(MAKE) -C $(KDIR) M=$(CURDIR) clean; fi
 	if [ -e tools/Makefile ]; then $(MAKE) -C tools clean; fi
+	if [ -e examples/Makefile ]; then $(MAKE) -C examples clean; fi
 	if [ -e tests/host/Makefile ]; then $(MAKE) -C tests/host clean; fi
 
-.PHONY: help have-kdir modules modules_install tools host-test kunit vmtest seeded rows demo bench check fuzz \
+.PHONY: help have-kdir modules modules_install tools install dkms host-test kunit vmtest seeded rows demo bench check fuzz \
 	coverage gate test test-all clean

@@ -18,6 +18,7 @@ static int fail(const char *what)
 
 int main(int argc, char **argv)
 {
+	char *end = NULL;
 	struct buddy_pool_info info = { .size = sizeof(info) };
 	struct buddy_pool_alloc block = { .size = sizeof(block), .length = 65536 };
 	struct buddy_pool_free free_req = { .size = sizeof(free_req) };
@@ -32,7 +33,11 @@ int main(int argc, char **argv)
 	printf("%s: %llu bytes in blocks of %llu\n", info.name, info.length, info.min_block);
 
 	if (argc > 2)
-		block.length = strtoull(argv[2], NULL, 0);
+		block.length = strtoull(argv[2], &end, 0);
+	if (end && *end) {
+		fprintf(stderr, "%s: no number of bytes\n", argv[2]);
+		return 1;
+	}
 	if (ioctl(fd, BUDDY_POOL_ALLOC, &block))
 		return fail("BUDDY_POOL_ALLOC");
 	printf("handle %u: %llu bytes at offset %#llx\n", block.handle, block.granted,

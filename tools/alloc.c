@@ -16,6 +16,12 @@
 #include "buddyctl.h"
 
 #define MAX_COUNT	65536
+/* Longest string of an environment that Linux hands on: 32 pages */
+#define MAX_VARIABLE	131072
+
+/* What env(1) and shells exit with when there is no such command, or it can't be run */
+#define NOT_FOUND	127
+#define CAN_T_RUN	126
 
 /* What is wanted, and what was got */
 struct request {
@@ -24,6 +30,7 @@ struct request {
 	__u64 count;
 	__u64 hold;
 	bool has_hold;
+	bool has_window;
 	char **command;
 };
 
@@ -50,8 +57,10 @@ static int parse_option(struct request *r, int c)
 	case 'a':
 		return parse_number("--align", optarg, &r->want.align);
 	case 's':
+		r->has_window = true;
 		return parse_number("--start", optarg, &r->want.start);
 	case 'e':
+		r->has_window = true;
 		return parse_number("--end", optarg, &r->want.end);
 	case 'f':
 		r->want.flags |= BUDDY_POOL_ALLOC_FIXED;
@@ -90,6 +99,8 @@ static int parse_size_argument(struct request *r, int argc, char **argv)
 		return complain("alloc: either --hold or a command");
 	if (r->count < 1 || r->count > MAX_COUNT)
 		return complain("--count: from 1 to %d", MAX_COUNT);
+	if (r->want.flags & BUDDY_POOL_ALLOC_FIXED && (r->has_window || r->count > 1))
+		return complain("alloc: --fixed is one place: no --start, --end or --count");
 	return DONE;
 }
 
@@ -171,7 +182,7 @@ static void print_refusal_json(const struct buddy_pool_alloc *req, int err, cons
 
 /* --- Keeping the blocks ------------------------------------------------ */
 
-/* Sets NAME to the values of all blocks, in decimal, with blanks between. */
+/* Sets NAME to the values of all blocks, in decimal, with blanks between, if they fit. */
 static int export_values(const struct request *r, const char *name,
 			 __u64 (*value)(const struct buddy_pool_alloc *block))
 {
@@ -184,7 +195,13 @@ static int export_values(const struct request *r, const char *name,
 	for (__u64 i = 0; i < r->count; i++)
 		used += snprintf(text + used, room - used, "%s%llu", i ? " " : "",
 				 value(r->got + i));
-	err = setenv(name, text, 1) ? -errno : 0;
+	if (strlen(name) + 1 + used < MAX_VARIABLE) {
+		err = setenv(name, text, 1) ? -errno : 0;
+	} else {
+		err = unsetenv(name) ? -errno : 0;
+		fprintf(stderr, "buddyctl: $%s would be too long: see 'buddyctl list-blocks'\n",
+			name);
+	}
 	free(text);
 	return err;
 }
@@ -224,7 +241,8 @@ static int become_command(const struct request *r, const struct bp_pool *pool,
 	    export_values(r, "BUDDY_POOL_MAP_OFFSET", map_offset_of))
 		return refuse("out of memory");
 	execvp(r->command[0], r->command);
-	return complain("can't run %s: %s", r->command[0], strerror(errno));
+	fprintf(stderr, "buddyctl: can't run %s: %s\n", r->command[0], strerror(errno));
+	return errno == ENOENT ? NOT_FOUND : CAN_T_RUN;
 }
 
 static int hold(const struct request *r, const struct bp_pool *pool, const char *name)
@@ -277,18 +295,34 @@ static int allocate_batch(const struct request *r, const struct bp_pool *pool,
 	return err;
 }
 
+/* Of many blocks, what the kernel says of space is about what those that fit leave. */
+static void explain(char text[BP_TEXT_LEN], const struct request *r, const struct bp_pool *pool,
+		    const struct buddy_pool_alloc *got, int err)
+{
+	char size[BP_SIZE_LEN], largest[BP_SIZE_LEN];
+
+	if (r->count == 1 || err != -ENOSPC) {
+		bp_explain_alloc(text, pool, got, err);
+		return;
+	}
+	bp_format_size(size, got->length);
+	bp_format_size(largest, got->largest);
+	snprintf(text, BP_TEXT_LEN, "no %llu blocks of %s: %s; beside those that fit, %s%s",
+		 r->count, size, bp_reason_text(got->reason),
+		 got->largest ? "the longest free run is " : "nothing is free: try fewer",
+		 got->largest ? largest : "");
+}
+
 /* If one is refused, those before it go when the pool is closed. */
 static int allocate(const struct options *opt, struct request *r, const struct bp_pool *pool)
 {
-	bool one_by_one = r->count == 1 || r->want.flags & BUDDY_POOL_ALLOC_FIXED;
 	char text[BP_TEXT_LEN];
 	__u64 n;
 	int err;
 
 	for (__u64 i = 0; i < r->count; i += n) {
 		n = r->count - i < BUDDY_POOL_MAX_BATCH ? r->count - i : BUDDY_POOL_MAX_BATCH;
-		if (one_by_one) {
-			n = 1;
+		if (r->count == 1) {
 			r->got[i] = r->want;
 			err = bp_alloc(pool, r->got + i);
 		} else {
@@ -296,7 +330,7 @@ static int allocate(const struct options *opt, struct request *r, const struct b
 		}
 		if (!err)
 			continue;
-		bp_explain_alloc(text, pool, r->got + i, err);
+		explain(text, r, pool, r->got + i, err);
 		if (opt->json)
 			print_refusal_json(r->got + i, err, text);
 		return refuse(text);

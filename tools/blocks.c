@@ -14,16 +14,21 @@
 
 /* --- Blocks of one's own ----------------------------------------------- */
 
-static void print_block(const struct buddy_pool_query *block)
+/* The physical address of a block, for those who may not know it, or did not ask */
+#define UNKNOWN	(~0ULL)
+
+static void print_block(const struct buddy_pool_query *block, __u64 physical)
 {
 	char size[BP_SIZE_LEN];
 
 	bp_format_size(size, block->granted);
-	printf("handle %u: %s at offset %#llx, %u mappings%s%s\n", block->handle, size,
-	       block->offset, block->mappings, *block->label ? ", " : "", block->label);
+	printf("handle %u: %s at offset %#llx", block->handle, size, block->offset);
+	if (physical != UNKNOWN)
+		printf(" (physical %#llx)", physical);
+	printf(", %u mappings%s%s\n", block->mappings, *block->label ? ", " : "", block->label);
 }
 
-static struct json_object *block_to_json(const struct buddy_pool_query *block)
+static struct json_object *block_to_json(const struct buddy_pool_query *block, __u64 physical)
 {
 	const struct field fields[] = {
 		{ "handle", NUMBER, block->handle },
@@ -32,6 +37,8 @@ static struct json_object *block_to_json(const struct buddy_pool_query *block)
 		{ "map_offset", NUMBER, block->map_offset },
 		{ "mappings", NUMBER, block->mappings },
 		{ "label", TEXT, .text = block->label },
+		/* UNKNOWN is null in JSON. */
+		{ "physical", NUMBER_LIMIT, physical },
 	};
 	struct json_object *object = json_object_new_object();
 
@@ -39,37 +46,43 @@ static struct json_object *block_to_json(const struct buddy_pool_query *block)
 	return object;
 }
 
+/* @physical may be NULL. */
 static void print_blocks(const struct options *opt, const struct buddy_pool_query *blocks,
-			 size_t count)
+			 const __u64 *physical, size_t count)
 {
-	struct json_object *object, *list;
+	struct json_object *object, *list, *block;
 
 	if (!opt->json) {
 		for (size_t i = 0; i < count; i++)
-			print_block(blocks + i);
+			print_block(blocks + i, physical ? physical[i] : UNKNOWN);
 		return;
 	}
 	object = json_new();
 	list = json_object_new_array();
 	json_object_object_add(object, "blocks", list);
-	for (size_t i = 0; i < count; i++)
-		json_object_array_add(list, block_to_json(blocks + i));
+	for (size_t i = 0; i < count; i++) {
+		block = block_to_json(blocks + i, physical ? physical[i] : UNKNOWN);
+		json_object_array_add(list, block);
+	}
 	json_print(object);
 }
 
 /* One block of this open file */
-static int query(const struct bp_pool *pool, __u32 handle, struct buddy_pool_query *block)
+static int query(const struct bp_pool *pool, __u32 handle, struct buddy_pool_query *block,
+		 __u64 *physical)
 {
 	int err = bp_query(pool, handle, block);
 
+	if (err || bp_get_phys(pool, handle, physical))
+		*physical = UNKNOWN;
 	return err == -ENOENT ? refuse("this open file has no such block") : report(err, "query");
 }
 
 int cmd_query(const struct options *opt, int argc, char **argv)
 {
 	struct buddy_pool_query *blocks;
+	__u64 handle, *physical;
 	struct bp_pool *pool;
-	__u64 handle;
 	int err, n = argc - 1;
 
 	if (!n)
@@ -78,17 +91,19 @@ int cmd_query(const struct options *opt, int argc, char **argv)
 	if (err)
 		return err;
 	blocks = calloc(n, sizeof(*blocks));
-	if (!blocks)
+	physical = calloc(n, sizeof(*physical));
+	if (!blocks || !physical)
 		err = refuse("out of memory");
 	for (int i = 0; !err && i < n; i++) {
 		if (bp_parse_size(argv[i + 1], &handle) || handle > (__u32)~0)
 			err = complain("query: '%s' is no handle", argv[i + 1]);
 		else
-			err = query(pool, handle, blocks + i);
+			err = query(pool, handle, blocks + i, physical + i);
 	}
 	bp_close(pool);
 	if (!err)
-		print_blocks(opt, blocks, n);
+		print_blocks(opt, blocks, physical, n);
+	free(physical);
 	free(blocks);
 	return err;
 }
@@ -109,7 +124,7 @@ int cmd_list_blocks(const struct options *opt, int argc, char **argv)
 	bp_close(pool);
 	if (err)
 		return report(err, "list-blocks");
-	print_blocks(opt, blocks, count);
+	print_blocks(opt, blocks, NULL, count);
 	free(blocks);
 	return DONE;
 }

@@ -504,10 +504,31 @@ static const struct {
 	{ "delete", cmd_delete },
 };
 
+/* A full disk must not look like success. */
+static int flush(int status)
+{
+	return fflush(stdout) ? report(-errno, "standard output") : status;
+}
+
+static int print_help(void)
+{
+	fputs(usage, stdout);
+	return flush(DONE);
+}
+
+/* What is behind "--" is somebody else's. */
+static bool wants_help(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
+		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
+			return true;
+	}
+	return false;
+}
+
 static int run_command(const struct options *opt, int argc, char **argv)
 {
 	int (*run)(const struct options *opt, int argc, char **argv) = NULL;
-	int status;
 
 	if (!argc)
 		return complain("name a command");
@@ -517,17 +538,11 @@ static int run_command(const struct options *opt, int argc, char **argv)
 	}
 	if (!run)
 		return complain("there is no command '%s'", argv[0]);
-	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
-		fputs(usage, stdout);
-		return DONE;
-	}
+	if (wants_help(argc, argv))
+		return print_help();
 	/* getopt_long() in a command starts anew. */
 	optind = 0;
-	status = run(opt, argc, argv);
-	/* A full disk must not look like success. */
-	if (fflush(stdout))
-		status = report(-errno, "standard output");
-	return status;
+	return flush(run(opt, argc, argv));
 }
 
 int main(int argc, char **argv)
@@ -551,8 +566,7 @@ int main(int argc, char **argv)
 			opt.json = true;
 			break;
 		case 'h':
-			fputs(usage, stdout);
-			return DONE;
+			return print_help();
 		default:
 			return USAGE;
 		}

@@ -192,8 +192,11 @@ void bp_explain_open(char text[BP_TEXT_LEN], const char *name, int err)
 			say(text, "the module buddy_pool is not loaded; see buddyctl(1)");
 		break;
 	case -EACCES:
-	case -EPERM:
 		say(text, "%s; the node belongs to root unless a udev rule gives it to a group",
+		    strerror(-err));
+		break;
+	case -EPERM:
+		say(text, "%s; with zero=never it takes CAP_SYS_RAWIO, or share_dirty=1",
 		    strerror(-err));
 		break;
 	case -ENOTTY:
@@ -202,11 +205,21 @@ void bp_explain_open(char text[BP_TEXT_LEN], const char *name, int err)
 		break;
 	case -ENODEV:
 	case -ENXIO:
-		say(text, "the device behind it went away");
+		say(text, "the device behind it went away, or is just coming: then try again");
 		break;
 	default:
 		say(text, "%s", strerror(-err));
 	}
+}
+
+/* Is there a run for @req, but none that a whole power of two would fit? */
+static bool is_pow2_too_long(const struct buddy_pool_alloc *req)
+{
+	__u64 whole = 1;
+
+	while (whole < req->length)
+		whole *= 2;
+	return req->flags & BUDDY_POOL_ALLOC_POW2 && req->largest < whole;
 }
 
 /* For want of space: what is there, and what to type instead. */
@@ -214,16 +227,22 @@ static void say_largest(char text[BP_TEXT_LEN], const struct buddy_pool_alloc *r
 {
 	char size[BP_SIZE_LEN];
 
+	if (req->flags & BUDDY_POOL_ALLOC_FIXED) {
+		say(text, "; 'buddyctl map' shows what is free");
+		return;
+	}
 	if (!req->largest) {
 		say(text, "; nothing at all is free%s",
 		    req->start || req->end ? " between start and end" : "");
 		return;
 	}
 	bp_format_size(size, req->largest);
-	if (req->largest >= req->length)
-		say(text, "; a run of %s is free, but not so aligned: try a smaller --align", size);
-	else
+	if (req->largest < req->length)
 		say(text, "; the longest free run is %s: try 'alloc %s --align 1'", size, size);
+	else if (is_pow2_too_long(req))
+		say(text, "; a run of %s is free: try --align 1 instead of --pow2", size);
+	else
+		say(text, "; a run of %s is free, but not so aligned: try a smaller --align", size);
 }
 
 static void say_quota(char text[BP_TEXT_LEN], const struct buddy_pool_alloc *req)

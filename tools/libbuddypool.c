@@ -166,6 +166,16 @@ int bp_query(const struct bp_pool *pool, __u32 handle, struct buddy_pool_query *
 	return call(pool, BUDDY_POOL_QUERY, query);
 }
 
+int bp_get_phys(const struct bp_pool *pool, __u32 handle, __u64 *address)
+{
+	struct buddy_pool_phys req = { .size = sizeof(req), .handle = handle };
+	int err = call(pool, BUDDY_POOL_GET_PHYS, &req);
+
+	if (!err)
+		*address = req.address;
+	return err;
+}
+
 int bp_list(const struct bp_pool *pool, struct buddy_pool_query **blocks, size_t *count)
 {
 	struct buddy_pool_query *array = NULL, *longer;

@@ -24,6 +24,10 @@
 
 #include <linux/buddy_pool.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define BP_DIR		"/dev/buddy_pool"
 /* Room for the longest sentence that this library makes */
 #define BP_TEXT_LEN	512
@@ -54,6 +58,8 @@ int bp_alloc_batch(const struct bp_pool *pool, struct buddy_pool_alloc_batch *re
 int bp_free_batch(const struct bp_pool *pool, const struct buddy_pool_block *blocks, __u32 count,
 		  __u32 *reason);
 int bp_query(const struct bp_pool *pool, __u32 handle, struct buddy_pool_query *query);
+/* Needs CAP_SYS_RAWIO. */
+int bp_get_phys(const struct bp_pool *pool, __u32 handle, __u64 *address);
 /* All blocks of this open file in one array, which the caller passes to free(). */
 int bp_list(const struct bp_pool *pool, struct buddy_pool_query **blocks, size_t *count);
 /* Withdraws part of the pool, and gives it back as it was withdrawn. */
@@ -90,5 +96,9 @@ void bp_explain_free(char text[BP_TEXT_LEN], __u32 handle, __u32 reason, int err
 int bp_parse_size(const char *text, __u64 *size);
 /* The largest unit that divides @size, so that bp_parse_size() gives it back. */
 void bp_format_size(char text[BP_SIZE_LEN], __u64 size);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -44,7 +44,7 @@ static bool make_path(char path[PATH_LEN], const char *name, const char *file)
 	int length = snprintf(path, PATH_LEN, CONFIG_DIR "/%s%s%s", name, file ? "/" : "",
 			      file ? file : "");
 
-	return length < PATH_LEN && *name && !strchr(name, '/') && (!file || !strchr(file, '/'));
+	return length < PATH_LEN && *name && *name != '.' && !strchr(name, '/');
 }
 
 /* Returns 0 or -errno. */
@@ -87,12 +87,19 @@ static int put_settings(const char *name, int count, char **settings)
 	return err;
 }
 
+/* Only what a setting can be called, since it becomes the name of a file. */
+static bool is_word(const char *text, const char *end)
+{
+	return text + strspn(text, "abcdefghijklmnopqrstuvwxyz_") == end;
+}
+
 static bool are_settings(int count, char **settings)
 {
 	for (int i = 0; i < count; i++) {
 		const char *equals = strchr(settings[i], '=');
 
-		if (!equals || equals == settings[i] || !equals[1]) {
+		if (!equals || equals == settings[i] || !equals[1] ||
+		    !is_word(settings[i], equals)) {
 			complain("'%s' is no setting, such as size=64M", settings[i]);
 			return false;
 		}

@@ -20,7 +20,7 @@ refused() {
 }
 
 check "loads" load base=0x30000000 size=64M
-check "a block by its handle" says '^handle 1: 8K at offset 0, 0 mappings, mine$' \
+check "a block by its handle" says '^handle 1: 8K at offset 0 \(physical 0x30000000\), 0 mappings, mine$' \
 	"buddyctl alloc 8K --label mine -- sh -c 'buddyctl query \$BUDDY_POOL_HANDLE'"
 check "all blocks, more than one call lists" says '^3000$' \
 	"buddyctl alloc 4K --count 3000 -- buddyctl list-blocks | grep -c mappings"
@@ -30,8 +30,25 @@ check "a handle that is none" refused 1 'no such block' "buddyctl alloc 4K -- bu
 check "help after a command" says '^usage: buddyctl' "buddyctl alloc --help"
 check "query only of an inherited file" refused 2 'only inside' "buddyctl query 1"
 check "list-blocks likewise" refused 2 'only inside' "buddyctl list-blocks"
-check "a batch that does not fit" refused 1 'longest free run is 24M' \
+check "the physical address is for root" says '"physical":null' "buddyctl alloc 4K -- \
+	unshare -U buddyctl --json query 1"
+check "a batch that does not fit" refused 1 'beside those that fit, the longest free run is 24M' \
 	"buddyctl alloc 40M --count 2 --align 1 --hold 0"
+check "nor does this, which would fill it" refused 1 'beside those that fit, nothing is free' \
+	"buddyctl alloc 8M --count 20 --hold 0"
+check "a whole power of two" refused 1 'try --align 1 instead of --pow2' \
+	"buddyctl alloc 4K --fixed 6M -- buddyctl -p pool0 alloc 40M --pow2 --align 1 --hold 0"
+check "a place that is not free" refused 1 "'buddyctl map' shows what is free" \
+	"buddyctl alloc 4K --fixed 0 -- buddyctl -p pool0 alloc 4K --fixed 0 --hold 0"
+check "one place, or a window" refused 2 'no --start, --end or --count' \
+	"buddyctl alloc 4K --fixed 0 --start 4K"
+check "a command that is not there" refused 127 "can't run nothing" "buddyctl alloc 4K -- nothing"
+check "one that is none" refused 126 "can't run /" "buddyctl alloc 4K -- /"
+check "more blocks than the environment takes" says '^0 16000$' "buddyctl alloc 4K --count 16000 \
+	-- sh -c 'echo \${#BUDDY_POOL_OFFSET} \$(buddyctl list-blocks | wc -l)'"
+check "help after an argument" says '^usage: buddyctl' "buddyctl alloc 4K --help"
+check "a name that is none" refused 2 'is no name' "buddyctl create .. size=1M"
+check "a setting that is none" refused 2 'is no setting' "buddyctl create a x/y=1"
 
 check "reserve" buddyctl reserve 1M 64K
 check "it shows" says '^reserved *64K$' "buddyctl stats"
