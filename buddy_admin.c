@@ -69,16 +69,18 @@ static int parse_number(const char *setting, const char *text, unsigned int last
 		*number = value;
 		return 0;
 	}
-	pr_err("%s=%.40s must be 0 to %u\n", setting, text, last);
+	pr_err("%s=%.40s must be 0 %s %u\n", setting, text, last == 1 ? "or" : "to", last);
 	return -EINVAL;
 }
 
 static int parse_bool(const char *setting, const char *text, bool *value)
 {
-	if (!text || !kstrtobool(text, value))
-		return 0;
-	pr_err("%s=%.40s must be 0 or 1\n", setting, text);
-	return -EINVAL;
+	unsigned int number = *value;
+	int err;
+
+	err = parse_number(setting, text, 1, &number);
+	*value = number;
+	return err;
 }
 
 /* The names of the choices, from value 0 on; an empty one can't be chosen */

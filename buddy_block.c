@@ -617,10 +617,28 @@ static int refuse(struct buddy_pool_alloc *alloc, int err, enum buddy_pool_reaso
 	return err;
 }
 
+/* Remembers for poll() since when there is no space. */
+static void note_refusal(struct buddy_file *file, u64 nr_freed)
+{
+	guard(mutex)(&file->lock);
+	WRITE_ONCE(file->refused_at, nr_freed);
+	/* Not 0 again, should it ever come round */
+	WRITE_ONCE(file->nr_refused, file->nr_refused + 1 ?: 1);
+}
+
 /*
- * Memory for a row of up to @count blocks. Remembers for poll() since when there is no
- * space.
+ * That @count blocks of a request came back, which was refused as not all were to be
+ * had, is no reason to try again: unless another one of the file was refused since
+ * there had been @nr_refused. That may be content with them.
  */
+static void discount_own(struct buddy_file *file, u32 nr_refused, u32 count)
+{
+	guard(mutex)(&file->lock);
+	if (file->nr_refused == (nr_refused + 1 ?: 1))
+		WRITE_ONCE(file->refused_at, file->refused_at + count);
+}
+
+/* Memory for a row of up to @count blocks */
 static int take_memory(struct buddy_file *file, const struct buddy_pool_request *request,
 		       struct buddy_pool_alloc *alloc, struct buddy_row *row, u32 count)
 {
@@ -632,8 +650,7 @@ static int take_memory(struct buddy_file *file, const struct buddy_pool_request 
 	err = buddy_pool_alloc_row(node->pool, request, min(count, BUDDY_ROW_BLOCKS), &result,
 				   &nr_freed);
 	if (err == -ENOSPC) {
-		WRITE_ONCE(file->refused_at, nr_freed);
-		WRITE_ONCE(file->refused, true);
+		note_refusal(file, nr_freed);
 		return refuse(alloc, err, result.reason, result.largest);
 	}
 	if (err < 0)
@@ -666,17 +683,30 @@ static int zero_new(const struct buddy_node *node, u64 offset, u64 length)
 				   current);
 }
 
-/* A process that exits should be gone soon, however many blocks it had. */
-static void zero_old(struct buddy_file *file, const struct buddy_piece *piece)
+/*
+ * Until when blocks of @file may be zeroed, or 0. A process that exits should be gone
+ * soon, however many blocks it had, and so should a thread of the kernel be done, or
+ * another process, that does the last of it in its place. @mm is that of a mapping that
+ * goes: it is locked meanwhile.
+ */
+static unsigned long time_to_zero(struct buddy_file *file, const struct mm_struct *mm)
+{
+	if (!(current->flags & (PF_EXITING | PF_KTHREAD)) && (!mm || mm == current->mm))
+		return mm ? (jiffies + EXIT_TIME) | 1 : 0;
+	if (!READ_ONCE(file->exit_until))
+		WRITE_ONCE(file->exit_until, (jiffies + EXIT_TIME) | 1);
+	return READ_ONCE(file->exit_until);
+}
+
+static void zero_old(struct buddy_file *file, const struct buddy_piece *piece,
+		     const struct mm_struct *mm)
 {
 	const struct buddy_node *node = file->node;
 
 	if (!buddy_pool_range(node->pool)->backing || node->policy.zero != BUDDY_POOL_ZERO_FREE)
 		return;
-	if (current->flags & PF_EXITING && !READ_ONCE(file->exit_until))
-		WRITE_ONCE(file->exit_until, (jiffies + EXIT_TIME) | 1);
 	buddy_pool_zero_old(node->pool, piece->offset, piece->count * piece->length,
-			    READ_ONCE(file->exit_until));
+			    time_to_zero(file, mm));
 }
 
 /* Makes two rows one, if they lie side by side; neither has handles yet. */
@@ -720,13 +750,19 @@ static int fill_rows(struct buddy_file *file, const struct buddy_pool_request *r
 		if (!*nr || !join(file, rows[*nr - 1], row))
 			rows[(*nr)++] = row;
 		err = zero_new(file->node, offset, length);
+		/* Where there is nothing to zero, nobody else looks for signals. */
+		if (!err && fatal_signal_pending(current))
+			err = -EINTR;
 	}
 	return err;
 }
 
-/* Rows that nobody ever saw, of blocks that @count and @charge were charged for */
-static void forget_rows(struct buddy_file *file, struct buddy_row **rows, u32 nr, u32 count,
-			u64 charge)
+/*
+ * Rows that nobody ever saw, of blocks that @count and @charge were charged for. Returns
+ * how many blocks they had.
+ */
+static u32 forget_rows(struct buddy_file *file, struct buddy_row **rows, u32 nr, u32 count,
+		       u64 charge)
 {
 	struct buddy_node *node = file->node;
 	u64 base = node->limits.base;
@@ -739,8 +775,7 @@ static void forget_rows(struct buddy_file *file, struct buddy_row **rows, u32 nr
 				    row_length(rows[i]));
 		free_row(file, rows[i]);
 	}
-	/* That they came back is no reason to try again. */
-	WRITE_ONCE(file->refused_at, READ_ONCE(file->refused_at) + filled);
+	return filled;
 }
 
 /**
@@ -756,9 +791,9 @@ int buddy_blocks_alloc(struct buddy_file *file, struct buddy_pool_alloc *alloc,
 		       struct buddy_row **rows, u32 count)
 {
 	const struct buddy_pool_limits *limits = &file->node->limits;
+	u32 nr = 0, nr_refused = READ_ONCE(file->nr_refused);
 	struct buddy_pool_request request;
 	u64 charge, left;
-	u32 nr = 0;
 	int err;
 
 	if (!to_request(limits, alloc, &request))
@@ -770,9 +805,12 @@ int buddy_blocks_alloc(struct buddy_file *file, struct buddy_pool_alloc *alloc,
 	err = fill_rows(file, &request, alloc, rows, &nr, count);
 	if (!err && reserve_handles(file, rows, nr))
 		err = refuse(alloc, -ENOMEM, BUDDY_POOL_REASON_MEMORY, 0);
-	if (err)
-		forget_rows(file, rows, nr, count, charge);
-	return err ?: nr;
+	if (!err)
+		return nr;
+	count = forget_rows(file, rows, nr, count, charge);
+	if (err == -ENOSPC)
+		discount_own(file, nr_refused, count);
+	return err;
 }
 
 /**
@@ -797,7 +835,8 @@ void buddy_rows_drop(struct buddy_file *file, struct buddy_row **rows, u32 nr)
  */
 
 /* Blocks that nobody has any more. They may be in use in the statistics until now. */
-static void free_pieces(struct buddy_file *file, struct buddy_piece *pieces, u32 nr)
+static void free_pieces(struct buddy_file *file, struct buddy_piece *pieces, u32 nr,
+			const struct mm_struct *mm)
 {
 	struct buddy_node *node = file->node;
 	u64 base = node->limits.base;
@@ -805,7 +844,7 @@ static void free_pieces(struct buddy_file *file, struct buddy_piece *pieces, u32
 	u32 i;
 
 	for (i = 0; i < nr; i++) {
-		zero_old(file, &pieces[i]);
+		zero_old(file, &pieces[i], mm);
 		blocks += pieces[i].count;
 		bytes += pieces[i].count * pieces[i].length;
 	}
@@ -823,8 +862,10 @@ static void free_pieces(struct buddy_file *file, struct buddy_piece *pieces, u32
  * buddy_row_put_mapped() - drop a mapping's reference
  * @file: the file
  * @row: the row of the block; if this is the last reference it was held, and is freed
+ * @mm: whose mapping it was, which is locked; NULL if it was none
  */
-void buddy_row_put_mapped(struct buddy_file *file, struct buddy_row *row)
+void buddy_row_put_mapped(struct buddy_file *file, struct buddy_row *row,
+			  const struct mm_struct *mm)
 {
 	struct buddy_piece piece = {
 		.offset = row->offset,
@@ -836,7 +877,7 @@ void buddy_row_put_mapped(struct buddy_file *file, struct buddy_row *row)
 
 	if (refcount_dec_and_test(&row->ref)) {
 		buddy_pool_unhold(node->pool, node->limits.base + piece.offset, piece.length);
-		free_pieces(file, &piece, 1);
+		free_pieces(file, &piece, 1, mm);
 	}
 }
 
@@ -860,10 +901,10 @@ void buddy_pieces_put(struct buddy_file *file, struct buddy_piece *pieces, u32 n
 			continue;
 		}
 		buddy_pool_hold(node->pool, node->limits.base + piece->offset, piece->length);
-		buddy_row_put_mapped(file, piece->row);
+		buddy_row_put_mapped(file, piece->row, NULL);
 	}
 	if (last)
-		free_pieces(file, pieces, last);
+		free_pieces(file, pieces, last, NULL);
 }
 
 /* The first blocks of a row that go together; none of them is in it any more. */

@@ -44,7 +44,7 @@ static void buddy_vma_open(struct vm_area_struct *vma)
 
 static void buddy_vma_close(struct vm_area_struct *vma)
 {
-	buddy_row_put_mapped(vma->vm_file->private_data, vma->vm_private_data);
+	buddy_row_put_mapped(vma->vm_file->private_data, vma->vm_private_data, vma->vm_mm);
 }
 
 static vm_fault_t buddy_vma_fault(struct vm_fault *vmf)
@@ -111,15 +111,33 @@ static int buddy_file_mmap(struct file *filp, struct vm_area_struct *vma)
 /*
  * A device may have nodes in several file systems, each with an address space of
  * its own. No inode may be kept for longer than a file is open, since its file
- * system may be unmounted then.
+ * system may be unmounted then. Each address space is gone through once, however many
+ * files share it: it may have very many mappings.
  */
 static void zap_mappings(struct buddy_node *node)
 {
+	struct address_space *zapped = NULL;
 	struct buddy_file *file;
 
 	guard(mutex)(&node->files_lock);
-	list_for_each_entry(file, &node->files, link)
-		unmap_mapping_range(file->filp->f_mapping, 0, 0, true);
+	list_for_each_entry(file, &node->files, link) {
+		if (file->filp->f_mapping == zapped)
+			continue;
+		zapped = file->filp->f_mapping;
+		unmap_mapping_range(zapped, 0, 0, true);
+	}
+}
+
+/* In front of those of the same inode, which as a rule are all there are */
+static void add_file(struct buddy_node *node, struct buddy_file *file)
+{
+	struct buddy_file *other;
+
+	list_for_each_entry(other, &node->files, link)
+		if (other->filp->f_mapping == file->filp->f_mapping)
+			break;
+	/* If there is none, this is the list itself: at the end. */
+	list_add_tail(&file->link, &other->link);
 }
 
 static int enter_node(struct buddy_node *node, struct buddy_file *file)
@@ -128,7 +146,7 @@ static int enter_node(struct buddy_node *node, struct buddy_file *file)
 	if (node->retired)
 		return -ENODEV;
 	kref_get(&node->ref);
-	list_add(&file->link, &node->files);
+	add_file(node, file);
 	return 0;
 }
 
@@ -191,8 +209,7 @@ static __poll_t buddy_file_poll(struct file *filp, struct poll_table_struct *tab
 	poll_wait(filp, buddy_pool_space_queue(pool), table);
 	if (buddy_pool_is_gone(pool))
 		return EPOLLERR | EPOLLHUP;
-	if (READ_ONCE(file->refused) &&
-	    buddy_pool_nr_freed(pool) == READ_ONCE(file->refused_at))
+	if (READ_ONCE(file->nr_refused) && buddy_pool_nr_freed(pool) == READ_ONCE(file->refused_at))
 		return 0;
 	return EPOLLIN | EPOLLRDNORM;
 }
@@ -277,7 +294,7 @@ struct buddy_node *buddy_node_create(struct buddy_pool *pool, const struct buddy
 	mutex_init(&node->files_lock);
 	INIT_LIST_HEAD(&node->files);
 	spin_lock_init(&node->quota_lock);
-	INIT_LIST_HEAD(&node->users);
+	node->users = RB_ROOT;
 	scnprintf(node->name, sizeof(node->name), "buddy_pool-%s", buddy_pool_name(pool));
 	scnprintf(node->path, sizeof(node->path), "buddy_pool/%s", buddy_pool_name(pool));
 	node->misc = (struct miscdevice){

@@ -33,7 +33,7 @@
  * All under buddy_node.quota_lock.
  */
 struct buddy_user {
-	struct list_head link;
+	struct rb_node link;
 	kuid_t uid;
 	unsigned int nr_files;
 	u64 blocks;
@@ -48,7 +48,7 @@ struct buddy_user {
  * @limits: of the pool; constant. Offset 0 is at their base
  * @policy: rules for its files; constant
  * @files_lock: guards @files and @retired, and is held to add to @ref
- * @files: open files
+ * @files: open files; those of one inode stand together
  * @retired: nobody may open it any more
  * @quota_lock: guards @users, and what files and users have
  * @users: users with open files
@@ -65,7 +65,7 @@ struct buddy_node {
 	struct list_head files;
 	bool retired;
 	spinlock_t quota_lock;		/* what users and files have */
-	struct list_head users;
+	struct rb_root users;
 	char name[sizeof("buddy_pool-") + BUDDY_POOL_NAME_LEN];
 	char path[sizeof("buddy_pool/") + BUDDY_POOL_NAME_LEN];
 };
@@ -82,8 +82,8 @@ struct buddy_node {
  * @by_offset: those of them whose handles are valid
  * @last_handle: the handle given last
  * @spare: a row that is not used, or NULL; taken and put without @lock
- * @refused_at: buddy_pool_nr_freed() when the last ALLOC found no space
- * @refused: whether there was one
+ * @nr_refused: how many ALLOCs found no space; written with @lock
+ * @refused_at: buddy_pool_nr_freed() when the last of them did; likewise
  * @exit_until: in jiffies, until when a process that exits may zero its blocks; 0
  *	as long as none did
  * @user: whose file it is
@@ -99,8 +99,8 @@ struct buddy_file {
 	struct rb_root by_offset;
 	u32 last_handle;
 	struct buddy_row *spare;
+	u32 nr_refused;
 	u64 refused_at;
-	bool refused;
 	unsigned long exit_until;
 	struct buddy_user *user;
 	u64 nr_blocks;
@@ -160,7 +160,8 @@ void buddy_rows_publish(struct buddy_file *file, struct buddy_row **rows, u32 nr
 u32 buddy_blocks_remove(struct buddy_file *file, const struct buddy_pool_block *entries,
 			struct buddy_piece *pieces, u32 count);
 void buddy_pieces_put(struct buddy_file *file, struct buddy_piece *pieces, u32 nr);
-void buddy_row_put_mapped(struct buddy_file *file, struct buddy_row *row);
+void buddy_row_put_mapped(struct buddy_file *file, struct buddy_row *row,
+			  const struct mm_struct *mm);
 void buddy_file_put_blocks(struct buddy_file *file);
 
 /* buddy_quota.c */

@@ -230,14 +230,14 @@ static int end_live(struct pool_item *pool)
 static ssize_t live_store(struct config_item *item, const char *page, size_t count)
 {
 	struct pool_item *pool = to_pool_item(item);
-	bool live;
+	unsigned int live;
 	int err;
 
 	if (!capable(CAP_SYS_RAWIO))
 		return -EPERM;
-	err = kstrtobool(page, &live);
-	if (err)
-		return err;
+	err = kstrtouint(page, 0, &live);
+	if (err || live > 1)
+		return err ?: -EINVAL;
 	guard(mutex)(&pool->lock);
 	return (live ? make_live(pool) : end_live(pool)) ?: count;
 }

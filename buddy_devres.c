@@ -45,8 +45,14 @@ static int link_to_device(struct device *dev, struct buddy_pool *pool)
 	link = device_link_add(dev, supplier, DL_FLAG_AUTOREMOVE_CONSUMER);
 	if (!link)
 		return -EINVAL;
-	/* Its consumers have been unbound already: @dev comes too late. */
-	return READ_ONCE(link->status) == DL_STATE_SUPPLIER_UNBIND ? -EPROBE_DEFER : 0;
+	/* Its consumers have been unbound already, or it has: @dev comes too late. */
+	switch (READ_ONCE(link->status)) {
+	case DL_STATE_SUPPLIER_UNBIND:
+	case DL_STATE_DORMANT:
+		return -EPROBE_DEFER;
+	default:
+		return 0;
+	}
 }
 
 static void put_pool(void *pool)
@@ -64,7 +70,15 @@ struct buddy_pool *devm_buddy_pool_get(struct device *dev, const char *name)
 	pool = buddy_pool_get(name);
 	if (!pool)
 		return ERR_PTR(-EPROBE_DEFER);
-	err = devm_add_action_or_reset(dev, put_pool, pool) ?: link_to_device(dev, pool);
+	err = link_to_device(dev, pool);
+	/* It went before there was a link. */
+	if (!err && buddy_pool_is_gone(pool))
+		err = -EPROBE_DEFER;
+	if (err) {
+		buddy_pool_put(pool);
+		return ERR_PTR(err);
+	}
+	err = devm_add_action_or_reset(dev, put_pool, pool);
 	return err ? ERR_PTR(err) : pool;
 }
 EXPORT_SYMBOL_GPL(devm_buddy_pool_get);
@@ -98,8 +112,10 @@ int devm_buddy_pool_alloc(struct device *dev, struct buddy_pool *pool,
 	int err;
 
 	res = devres_alloc(release_block, sizeof(*res), GFP_KERNEL);
-	if (!res)
+	if (!res) {
+		result->reason = BUDDY_POOL_REASON_MEMORY;
 		return -ENOMEM;
+	}
 	err = buddy_pool_alloc(pool, request, result);
 	if (err) {
 		devres_free(res);

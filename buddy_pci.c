@@ -90,6 +90,12 @@ static int add_bar(struct pci_dev *pdev, const struct buddy_pool_config *config,
 	struct buddy_bar *bar;
 	int err;
 
+	/* Else what is saved below would not be its state. */
+	if (pci_channel_offline(pdev)) {
+		pr_err("%s: %s recovers from an error: try again later\n", config->name,
+		       pci_name(pdev));
+		return -EAGAIN;
+	}
 	bar = kzalloc(sizeof(*bar), GFP_KERNEL);
 	if (!bar)
 		return -ENOMEM;
@@ -306,7 +312,10 @@ static int bind(struct pci_dev *pdev)
 		request.err = NOT_PROBED;
 		WRITE_ONCE(request.pdev, pdev);
 		err = device_attach(&pdev->dev);
+		/* Locked, as no probe() of somebody else may be at work for the request now. */
+		device_lock(&pdev->dev);
 		WRITE_ONCE(request.pdev, NULL);
+		device_unlock(&pdev->dev);
 		err = request.err == NOT_PROBED ? report_unbound(pdev, err) : request.err;
 	}
 	if (err)

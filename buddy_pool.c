@@ -617,11 +617,10 @@ int buddy_pool_zero_new(struct buddy_pool *pool, u64 offset, u64 length, bool st
 	return min_t(s64, step, 0);
 }
 
-/* Is the process to go, and has it had its time? */
+/* Is the process to go, or has this had its time, if there is a limit? */
 static bool is_impatient(unsigned long until)
 {
-	return fatal_signal_pending(current) ||
-	       (current->flags & PF_EXITING && time_after(jiffies, until));
+	return fatal_signal_pending(current) || (until && time_after(jiffies, until));
 }
 
 /**
@@ -629,9 +628,9 @@ static bool is_impatient(unsigned long until)
  * @pool: the pool
  * @offset: of the block, from the start of the range
  * @length: of the block in bytes
- * @until: in jiffies, how long a process that exits may take
+ * @until: in jiffies, until when this may go on; 0 for as long as it takes
  *
- * What is not done, because a process has to die, is left to the next one who gets
+ * What is not done, because a process has to die or time is up, is left to the next one who gets
  * that memory, and so is all of it after a reset. If the device goes away, there will
  * be none.
  */

@@ -92,7 +92,8 @@ struct pci_dev;
  * struct buddy_pool_config - what to create a pool over
  * @name: unique, 1 to 31 letters, digits, '.', '_' or '-', not starting with
  *	'.'; or NULL for a pool that cannot be looked up
- * @base: first address; any alignment. Not used with @pdev
+ * @base: first address; any alignment, but whole pages with @claim. Not used with
+ *	@pdev
  * @size: bytes; what is left over behind the last whole min block is not used.
  *	With @pdev, 0 for all of the BAR
  * @min_block: granularity in bytes, rounded down to a power of two; 0 for
@@ -102,7 +103,8 @@ struct pci_dev;
  * @max_alloc: greatest size of a request in bytes; 0 for the size of the pool
  * @claim: reserve [base, base + size) as a physical range, so that nobody else
  *	uses it, and refuse it if somebody does
- * @pdev: claim a memory BAR of this device instead
+ * @pdev: claim a memory BAR of this device instead. Linux 6.1 leaves a device enabled
+ *	when its driver, which used pcim_enable_device() as well, is unbound
  * @bar: which one, 0 to 5
  * @shards: split the pool in about so many parts with a lock each, for many CPUs
  *	that allocate at once; 1 to 64, see below. 0 for as many as there are CPUs
@@ -176,10 +178,10 @@ struct buddy_pool_result {
  * @requested: sum of the sizes asked for by all requests granted so far
  * @granted: sum of the sizes given to them
  * @nr_blocks: allocations that exist, reserved ranges not counted
- * @allocs: requests within the size limits, granted or not
+ * @allocs: requests for which space was looked for, granted or not
  * @frees: blocks given back
  * @out_of_space: requests refused with -ENOSPC
- * @oversize: requests refused as larger than max_alloc
+ * @oversize: requests refused as larger than max_alloc, or than where they may be
  * @undersize: requests refused as smaller than min_alloc
  * @bad_frees: frees refused
  * @bad_free: frees refused, by enum buddy_pool_reason

@@ -12,14 +12,13 @@
 
 #include "buddy_chardev.h"
 
-static struct buddy_user *user_of(struct buddy_node *node, kuid_t uid)
+/* One may open files under as many users as a user namespace has: no list would do. */
+static int compare_users(struct rb_node *a, const struct rb_node *b)
 {
-	struct buddy_user *user;
+	kuid_t left = rb_entry(a, struct buddy_user, link)->uid;
+	kuid_t right = rb_entry(b, struct buddy_user, link)->uid;
 
-	list_for_each_entry(user, &node->users, link)
-		if (uid_eq(user->uid, uid))
-			return user;
-	return NULL;
+	return uid_lt(left, right) ? -1 : uid_gt(left, right);
 }
 
 /* Finds or makes the user of a new file. Returns 0 or -ENOMEM. */
@@ -27,32 +26,31 @@ int buddy_quota_open(struct buddy_file *file)
 {
 	struct buddy_node *node = file->node;
 	struct buddy_user *spare;
+	struct rb_node *found;
 
 	spare = kzalloc(sizeof(*spare), GFP_KERNEL_ACCOUNT);
 	if (!spare)
 		return -ENOMEM;
 	spare->uid = current_fsuid();
 	scoped_guard(spinlock, &node->quota_lock) {
-		file->user = user_of(node, spare->uid);
-		if (!file->user) {
-			file->user = spare;
-			list_add(&spare->link, &node->users);
-			spare = NULL;
-		}
+		found = rb_find_add(&spare->link, &node->users, compare_users);
+		file->user = found ? rb_entry(found, struct buddy_user, link) : spare;
 		file->user->nr_files++;
 	}
-	kfree(spare);
+	if (found)
+		kfree(spare);
 	return 0;
 }
 
 void buddy_quota_close(struct buddy_file *file)
 {
+	struct buddy_node *node = file->node;
 	struct buddy_user *unused = NULL;
 
-	scoped_guard(spinlock, &file->node->quota_lock) {
+	scoped_guard(spinlock, &node->quota_lock) {
 		if (!--file->user->nr_files) {
 			unused = file->user;
-			list_del(&unused->link);
+			rb_erase(&unused->link, &node->users);
 		}
 	}
 	kfree(unused);

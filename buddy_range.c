@@ -91,7 +91,7 @@ static int check_ram(const struct buddy_pool_config *config, u64 last)
 		return 0;
 	walk_iomem_res_desc(IORES_DESC_NONE, IORESOURCE_SYSTEM_RAM, config->base, last, &part,
 			    note_part);
-	pr_err("%s: [mem %#llx-%#llx] is in use: %#llx-%#llx is System RAM: reserve it with memmap= first\n",
+	pr_err("%s: [mem %#llx-%#llx] is in use: %#llx-%#llx is System RAM: reserve it first (memmap=, or no-map in the device tree)\n",
 	       range_name(config), config->base, last, (u64)part.start, (u64)part.end);
 	return -EBUSY;
 }
@@ -185,10 +185,17 @@ static int claim_phys(struct buddy_range *range, const struct buddy_pool_config 
 static int check_bar(const struct buddy_pool_config *config)
 {
 	struct pci_dev *pdev = config->pdev;
-	unsigned long flags = pci_resource_flags(pdev, config->bar);
-	u64 length = pci_resource_len(pdev, config->bar);
 	const char *fault = NULL;
+	unsigned long flags;
+	u64 length;
 
+	if (config->bar < 0 || config->bar >= PCI_STD_NUM_BARS) {
+		pr_err("%s: bar %d of %s must be 0 to %d\n", range_name(config), config->bar,
+		       pci_name(pdev), PCI_STD_NUM_BARS - 1);
+		return -EINVAL;
+	}
+	flags = pci_resource_flags(pdev, config->bar);
+	length = pci_resource_len(pdev, config->bar);
 	if (!length)
 		fault = "does not exist";
 	else if (!(flags & IORESOURCE_MEM))
@@ -245,6 +252,9 @@ static int claim_bar(struct buddy_range *range, const struct buddy_pool_config *
 
 static void __iomem *map_range(const struct buddy_range *range)
 {
+	/* Where addresses are longer than pointers */
+	if (range->size != (size_t)range->size)
+		return NULL;
 	switch (range->cache) {
 	case BUDDY_POOL_CACHE_WB:
 		return (void __force __iomem *)memremap(range->start, range->size,

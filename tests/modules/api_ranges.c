@@ -73,6 +73,10 @@ void api_bars(void)
 		return;
 	own_bar(pdev);
 	check(PTR_ERR(buddy_pool_create(&config)) == -ENXIO, "M01 a BAR that is not there");
+	config.bar = PCI_ROM_RESOURCE;
+	check(PTR_ERR(buddy_pool_create(&config)) == -EINVAL, "M01 the ROM");
+	config.bar = -1;
+	check(PTR_ERR(buddy_pool_create(&config)) == -EINVAL, "M01 no BAR at all");
 	config.bar = 0;
 	config.size = EDU_BAR_SIZE + 1;
 	check(PTR_ERR(buddy_pool_create(&config)) == -ENXIO, "M01 more than the BAR");

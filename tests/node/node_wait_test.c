@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /* poll() after a refusal, and what /proc/PID/fdinfo shows. */
+#include <linux/userfaultfd.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #include "node.h"
@@ -53,6 +56,82 @@ TEST_F(node, F25_only_want_of_space_makes_poll_wait)
 	ASSERT_ERR(EINVAL, alloc_block(self->fd, 0, &none));
 	EXPECT_TRUE(readable(self->fd));
 	ASSERT_ERR(ENOENT, free_handle(self->fd, 77));
+	EXPECT_TRUE(readable(self->fd));
+}
+
+/* A call whose answer can't be written as yet: the page it goes to is write-protected. */
+struct stalled_call {
+	int fd;
+	int uffd;
+	struct buddy_pool_alloc *block;
+	struct uffdio_register page;
+	pthread_t thread;
+	int result;
+};
+
+static void *make_call(void *context)
+{
+	struct stalled_call *c = context;
+
+	c->result = ioctl(c->fd, BUDDY_POOL_ALLOC, c->block) ? -errno : 0;
+	return NULL;
+}
+
+/* Returns a negative number if the kernel can't do this. */
+static int protect_page(struct stalled_call *c)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP };
+	struct uffdio_writeprotect protect = { .mode = UFFDIO_WRITEPROTECT_MODE_WP };
+
+	c->uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (c->uffd < 0)
+		return -1;
+	c->page = (struct uffdio_register){
+		.range = { .start = (uintptr_t)c->block, .len = PAGE },
+		.mode = UFFDIO_REGISTER_MODE_WP,
+	};
+	protect.range = c->page.range;
+	return ioctl(c->uffd, UFFDIO_API, &api) ?: ioctl(c->uffd, UFFDIO_REGISTER, &c->page) ?:
+	       ioctl(c->uffd, UFFDIO_WRITEPROTECT, &protect);
+}
+
+/* ALLOC of the whole pool, as far as the answer. */
+static int stall_call(struct stalled_call *c, int fd)
+{
+	struct uffd_msg message;
+
+	c->fd = fd;
+	c->block = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (c->block == MAP_FAILED)
+		return -1;
+	*c->block = (struct buddy_pool_alloc){ .size = sizeof(*c->block), .length = POOL };
+	if (protect_page(c) || pthread_create(&c->thread, NULL, make_call, c))
+		return -1;
+	return read(c->uffd, &message, sizeof(message)) == sizeof(message) ? 0 : -1;
+}
+
+/* It is told that there is nowhere to write to. */
+static void fail_call(struct stalled_call *c)
+{
+	mprotect(c->block, PAGE, PROT_READ);
+	ioctl(c->uffd, UFFDIO_WAKE, &c->page.range);
+	pthread_join(c->thread, NULL);
+	close(c->uffd);
+	munmap(c->block, PAGE);
+}
+
+/* Two who share a file: what one had for a moment, the other was refused for. */
+TEST_F(node, F25_what_a_failed_call_gives_back_is_space_for_others)
+{
+	struct buddy_pool_alloc none;
+	struct stalled_call call;
+
+	if (stall_call(&call, self->fd))
+		SKIP(return, "this kernel can't write-protect a page for a test");
+	EXPECT_ERR(ENOSPC, alloc_block(self->fd, PAGE, &none));
+	EXPECT_FALSE(readable(self->fd));
+	fail_call(&call);
+	EXPECT_EQ(-EFAULT, call.result);
 	EXPECT_TRUE(readable(self->fd));
 }
 

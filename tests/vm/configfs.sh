@@ -114,7 +114,10 @@ check "A39 pci=00:02.0" refused "$INVAL" 'no PCI device' put ddr pci 00:02.0
 check "cache=fast" refused "$INVAL" 'cache=fast' put ddr cache fast
 check "zero=maybe" refused "$INVAL" 'zero=maybe' put ddr zero maybe
 check "share_dirty=perhaps" refused "$INVAL" 'must be 0 or 1' put ddr share_dirty perhaps
+check "share_dirty=tomorrow" refused "$INVAL" 'must be 0 or 1' put ddr share_dirty tomorrow
 check "live=perhaps" refused "$INVAL" '' put ddr live perhaps
+check "live=1M" refused "$INVAL" '' put ddr live 1M
+check "live=2" refused "$INVAL" '' put ddr live 2
 check "what was refused is not kept" is ddr size ''
 
 check "A02 base alone" put ddr base 0x10000000

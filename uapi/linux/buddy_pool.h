@@ -16,6 +16,12 @@
  * so are fields marked "out" that are not zero before the call. Output is
  * written on success and, where a struct has a @reason, on refusal as well.
  *
+ * poll() says POLLIN unless the last request of this open file found no space, and
+ * nothing was freed since: who got ENOSPC waits for it and tries again. It says
+ * POLLERR and POLLHUP once the device went away. /proc/PID/fdinfo/FD tells
+ * administrators the pool, how much the open file has, and its first blocks with their
+ * labels.
+ *
  * One meaning for each errno, for all calls:
  *
  * EINVAL	A value that can never be right: zero or never-fitting length, bad
@@ -34,7 +40,7 @@
  *		being loaded
  * ENOTTY	No such ioctl
  * E2BIG	The struct is longer than known, and the rest is not zero
- * EFAULT	Bad pointer; nothing was changed
+ * EFAULT	Bad pointer; nothing was changed, but counters of STATS may have risen
  * EINTR	A fatal signal arrived; nothing was changed
  */
 #ifndef _UAPI_LINUX_BUDDY_POOL_H
@@ -97,12 +103,15 @@ enum buddy_pool_backing {
 /*
  * When blocks are zeroed. Unless it is never, what others left in a block is never
  * seen, whatever becomes of a call: zeroing a huge block takes its time, and a
- * fatal signal ends it. What it got done is remembered, so that the next ALLOC of
- * that memory goes on from there. Other signals neither interrupt nor prolong it.
+ * fatal signal ends it. What it got done is remembered, as far as there is room for it,
+ * so that the next ALLOC of that memory goes on from there. Other signals neither
+ * interrupt nor prolong it.
  *
  * With BUDDY_POOL_ZERO_FREE it is ALLOC that zeroes what kernel users had, or what
  * was reserved, and what a process left that had to die: a call that is killed stops
- * zeroing at once, a process that exits, killed or not, after a second.
+ * zeroing at once, a process that exits, killed or not, after a second, and so does
+ * munmap() of a block that was freed before, since all other mappings of the process
+ * wait meanwhile.
  */
 enum buddy_pool_zero {
 	BUDDY_POOL_ZERO_NEVER = 1,	/* they hold what others left there */
@@ -249,13 +258,14 @@ struct buddy_pool_order_stats {
  *	all are looked at; then it is a run that exists, and the longest is less
  *	than four times as long
  * @nr_blocks: out: blocks that are used or held
- * @allocs: out: requests that were within the limits, granted or not
+ * @allocs: out: requests for which space was looked for, granted or not
  * @frees: out: blocks given back
  * @splits: out: halvings of a free block
  * @merges: out: joinings of two free blocks
  * @out_of_space: out: requests refused because nothing free satisfied them
- * @oversize: out: requests refused as too long
- * @undersize: out: requests refused as too short
+ * @oversize: out: requests refused as too long for the pool or their window; not those
+ *	that the quota would have refused as well
+ * @undersize: out: requests refused as too short; likewise
  * @bad_frees: out: frees refused, of any kind
  * @requested: out: bytes asked for by the requests granted so far
  * @granted: out: bytes given to them
