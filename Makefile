@@ -26,9 +26,13 @@ tools: ## build buddyctl and its library
 install: ## install buddyctl, its library, headers and manual (as root); DESTDIR= PREFIX=/usr/local
 	$(MAKE) -C tools install
 
+DKMS_NAME = buddy_pool/$(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' dkms.conf)
+
 dkms: ## have DKMS build the module for this kernel and each later one (as root)
+	-dkms remove $(DKMS_NAME) --all 2>/dev/null
+	rm -rf /usr/src/$(subst /,-,$(DKMS_NAME))
 	dkms add .
-	dkms install buddy_pool/$(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' dkms.conf)
+	dkms install $(DKMS_NAME)
 
 host-test: ## test the allocator core in user space
 	@scripts/deps host
@@ -57,7 +61,7 @@ bench: ## measure against gpu_buddy and gen_pool, in User Mode Linux
 	@scripts/bench
 
 check: ## run all checkers: style, sparse, kernel-doc, shellcheck
-	@scripts/deps build check
+	@scripts/deps build tools check
 	@scripts/check
 
 fuzz: ## CALLS=10000000: so many calls at random with a model, and as many with four threads; SEED=

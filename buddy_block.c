@@ -31,8 +31,8 @@
 #include "buddy_chardev.h"
 #include "buddy_compat.h"
 
-/* That a process which exits may take for zeroing what it had in a file */
-#define EXIT_TIME	HZ
+/* That zeroing may take of what goes in a hurry, of one file */
+#define ZERO_TIME	HZ
 
 static struct kmem_cache *row_cache;
 
@@ -684,29 +684,33 @@ static int zero_new(const struct buddy_node *node, u64 offset, u64 length)
 }
 
 /*
- * Until when blocks of @file may be zeroed, or 0. A process that exits should be gone
- * soon, however many blocks it had, and so should a thread of the kernel be done, or
- * another process, that does the last of it in its place. @mm is that of a mapping that
- * goes: it is locked meanwhile.
+ * Until when blocks of @file may be zeroed that go in a hurry: a process that exits should
+ * be gone soon, however many blocks it had, a thread of the kernel that closes files has
+ * others to close, and while a mapping goes, all of a process's are locked. All that goes at
+ * a time has one second together.
  */
-static unsigned long time_to_zero(struct buddy_file *file, const struct mm_struct *mm)
+static u64 zero_in_hurry(struct buddy_file *file)
 {
-	if (!(current->flags & (PF_EXITING | PF_KTHREAD)) && (!mm || mm == current->mm))
-		return mm ? (jiffies + EXIT_TIME) | 1 : 0;
-	if (!READ_ONCE(file->exit_until))
-		WRITE_ONCE(file->exit_until, (jiffies + EXIT_TIME) | 1);
-	return READ_ONCE(file->exit_until);
+	u64 now = get_jiffies_64();
+	u64 until = READ_ONCE(file->zero_until);
+
+	if (!until || time_after64(now, until + 10 * ZERO_TIME)) {
+		until = now + ZERO_TIME;
+		WRITE_ONCE(file->zero_until, until);
+	}
+	return until;
 }
 
-static void zero_old(struct buddy_file *file, const struct buddy_piece *piece,
-		     const struct mm_struct *mm)
+/* @unmapped: it was mapped until now */
+static void zero_old(struct buddy_file *file, const struct buddy_piece *piece, bool unmapped)
 {
 	const struct buddy_node *node = file->node;
+	bool hurry = unmapped || current->flags & (PF_EXITING | PF_KTHREAD);
 
 	if (!buddy_pool_range(node->pool)->backing || node->policy.zero != BUDDY_POOL_ZERO_FREE)
 		return;
 	buddy_pool_zero_old(node->pool, piece->offset, piece->count * piece->length,
-			    time_to_zero(file, mm));
+			    hurry ? zero_in_hurry(file) : 0);
 }
 
 /* Makes two rows one, if they lie side by side; neither has handles yet. */
@@ -835,8 +839,7 @@ void buddy_rows_drop(struct buddy_file *file, struct buddy_row **rows, u32 nr)
  */
 
 /* Blocks that nobody has any more. They may be in use in the statistics until now. */
-static void free_pieces(struct buddy_file *file, struct buddy_piece *pieces, u32 nr,
-			const struct mm_struct *mm)
+static void free_pieces(struct buddy_file *file, struct buddy_piece *pieces, u32 nr, bool unmapped)
 {
 	struct buddy_node *node = file->node;
 	u64 base = node->limits.base;
@@ -844,7 +847,7 @@ static void free_pieces(struct buddy_file *file, struct buddy_piece *pieces, u32
 	u32 i;
 
 	for (i = 0; i < nr; i++) {
-		zero_old(file, &pieces[i], mm);
+		zero_old(file, &pieces[i], unmapped);
 		blocks += pieces[i].count;
 		bytes += pieces[i].count * pieces[i].length;
 	}
@@ -862,10 +865,8 @@ static void free_pieces(struct buddy_file *file, struct buddy_piece *pieces, u32
  * buddy_row_put_mapped() - drop a mapping's reference
  * @file: the file
  * @row: the row of the block; if this is the last reference it was held, and is freed
- * @mm: whose mapping it was, which is locked; NULL if it was none
  */
-void buddy_row_put_mapped(struct buddy_file *file, struct buddy_row *row,
-			  const struct mm_struct *mm)
+void buddy_row_put_mapped(struct buddy_file *file, struct buddy_row *row)
 {
 	struct buddy_piece piece = {
 		.offset = row->offset,
@@ -877,7 +878,7 @@ void buddy_row_put_mapped(struct buddy_file *file, struct buddy_row *row,
 
 	if (refcount_dec_and_test(&row->ref)) {
 		buddy_pool_unhold(node->pool, node->limits.base + piece.offset, piece.length);
-		free_pieces(file, &piece, 1, mm);
+		free_pieces(file, &piece, 1, true);
 	}
 }
 
@@ -901,10 +902,10 @@ void buddy_pieces_put(struct buddy_file *file, struct buddy_piece *pieces, u32 n
 			continue;
 		}
 		buddy_pool_hold(node->pool, node->limits.base + piece->offset, piece->length);
-		buddy_row_put_mapped(file, piece->row, NULL);
+		buddy_row_put_mapped(file, piece->row);
 	}
 	if (last)
-		free_pieces(file, pieces, last, NULL);
+		free_pieces(file, pieces, last, false);
 }
 
 /* The first blocks of a row that go together; none of them is in it any more. */

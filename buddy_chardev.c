@@ -44,7 +44,7 @@ static void buddy_vma_open(struct vm_area_struct *vma)
 
 static void buddy_vma_close(struct vm_area_struct *vma)
 {
-	buddy_row_put_mapped(vma->vm_file->private_data, vma->vm_private_data, vma->vm_mm);
+	buddy_row_put_mapped(vma->vm_file->private_data, vma->vm_private_data);
 }
 
 static vm_fault_t buddy_vma_fault(struct vm_fault *vmf)

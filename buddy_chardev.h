@@ -84,8 +84,8 @@ struct buddy_node {
  * @spare: a row that is not used, or NULL; taken and put without @lock
  * @nr_refused: how many ALLOCs found no space; written with @lock
  * @refused_at: buddy_pool_nr_freed() when the last of them did; likewise
- * @exit_until: in jiffies, until when a process that exits may zero its blocks; 0
- *	as long as none did
+ * @zero_until: in jiffies, until when blocks may be zeroed that go in a hurry, see
+ *	zero_in_hurry(); 0 as long as none did
  * @user: whose file it is
  * @nr_blocks: its blocks, held ones included; buddy_node.quota_lock
  * @nr_bytes: likewise
@@ -101,7 +101,7 @@ struct buddy_file {
 	struct buddy_row *spare;
 	u32 nr_refused;
 	u64 refused_at;
-	unsigned long exit_until;
+	u64 zero_until;
 	struct buddy_user *user;
 	u64 nr_blocks;
 	u64 nr_bytes;
@@ -160,8 +160,7 @@ void buddy_rows_publish(struct buddy_file *file, struct buddy_row **rows, u32 nr
 u32 buddy_blocks_remove(struct buddy_file *file, const struct buddy_pool_block *entries,
 			struct buddy_piece *pieces, u32 count);
 void buddy_pieces_put(struct buddy_file *file, struct buddy_piece *pieces, u32 nr);
-void buddy_row_put_mapped(struct buddy_file *file, struct buddy_row *row,
-			  const struct mm_struct *mm);
+void buddy_row_put_mapped(struct buddy_file *file, struct buddy_row *row);
 void buddy_file_put_blocks(struct buddy_file *file);
 
 /* buddy_quota.c */

@@ -139,7 +139,7 @@ int buddy_pool_try_enter_range(struct buddy_pool *pool);
 void buddy_pool_leave_range(struct buddy_pool *pool);
 int buddy_pool_zero_new(struct buddy_pool *pool, u64 offset, u64 length, bool stays_clean,
 			struct task_struct *task);
-void buddy_pool_zero_old(struct buddy_pool *pool, u64 offset, u64 length, unsigned long until);
+void buddy_pool_zero_old(struct buddy_pool *pool, u64 offset, u64 length, u64 until);
 int buddy_pool_zero_all(struct buddy_pool *pool, struct task_struct *task);
 u64 buddy_pool_nr_zeroed(const struct buddy_pool *pool);
 void buddy_pool_count_bad_free(struct buddy_pool *pool, enum buddy_pool_reason reason);

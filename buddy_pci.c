@@ -90,6 +90,11 @@ static int add_bar(struct pci_dev *pdev, const struct buddy_pool_config *config,
 	struct buddy_bar *bar;
 	int err;
 
+	if (pdev->error_state == pci_channel_io_perm_failure) {
+		pr_err("%s: %s did not recover from an error: remove it and rescan the bus\n",
+		       config->name, pci_name(pdev));
+		return -ENODEV;
+	}
 	/* Else what is saved below would not be its state. */
 	if (pci_channel_offline(pdev)) {
 		pr_err("%s: %s recovers from an error: try again later\n", config->name,

@@ -618,9 +618,9 @@ int buddy_pool_zero_new(struct buddy_pool *pool, u64 offset, u64 length, bool st
 }
 
 /* Is the process to go, or has this had its time, if there is a limit? */
-static bool is_impatient(unsigned long until)
+static bool is_impatient(u64 until)
 {
-	return fatal_signal_pending(current) || (until && time_after(jiffies, until));
+	return fatal_signal_pending(current) || (until && time_after64(get_jiffies_64(), until));
 }
 
 /**
@@ -634,7 +634,7 @@ static bool is_impatient(unsigned long until)
  * that memory, and so is all of it after a reset. If the device goes away, there will
  * be none.
  */
-void buddy_pool_zero_old(struct buddy_pool *pool, u64 offset, u64 length, unsigned long until)
+void buddy_pool_zero_old(struct buddy_pool *pool, u64 offset, u64 length, u64 until)
 {
 	unsigned int nr_lost = READ_ONCE(pool->nr_lost);
 	u64 end = offset + length;

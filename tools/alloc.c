@@ -31,6 +31,7 @@ struct request {
 	__u64 hold;
 	bool has_hold;
 	bool has_window;
+	bool help;
 	char **command;
 };
 
@@ -78,6 +79,9 @@ static int parse_option(struct request *r, int c)
 	case 'H':
 		r->has_hold = true;
 		return parse_number("--hold", optarg, &r->hold);
+	case 'h':
+		r->help = true;
+		return DONE;
 	}
 	return USAGE;
 }
@@ -116,6 +120,7 @@ static int parse_alloc(struct request *r, int argc, char **argv)
 		{ "label", required_argument, NULL, 'l' },
 		{ "count", required_argument, NULL, 'c' },
 		{ "hold", required_argument, NULL, 'H' },
+		{ "help", no_argument, NULL, 'h' },
 		{}
 	};
 	int c, err;
@@ -124,9 +129,9 @@ static int parse_alloc(struct request *r, int argc, char **argv)
 		if (!strcmp(argv[i], "--"))
 			r->command = argv + i + 1;
 	}
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		err = parse_option(r, c);
-		if (err)
+		if (err || r->help)
 			return err;
 	}
 	return parse_size_argument(r, argc, argv);
@@ -231,6 +236,7 @@ static int become_command(const struct request *r, const struct bp_pool *pool,
 			  const char *name)
 {
 	char fd[16];
+	int err;
 
 	snprintf(fd, sizeof(fd), "%d", bp_fd(pool));
 	if (fcntl(bp_fd(pool), F_SETFD, 0) || setenv("BUDDY_POOL_FD", fd, 1) ||
@@ -241,8 +247,9 @@ static int become_command(const struct request *r, const struct bp_pool *pool,
 	    export_values(r, "BUDDY_POOL_MAP_OFFSET", map_offset_of))
 		return refuse("out of memory");
 	execvp(r->command[0], r->command);
-	fprintf(stderr, "buddyctl: can't run %s: %s\n", r->command[0], strerror(errno));
-	return errno == ENOENT ? NOT_FOUND : CAN_T_RUN;
+	err = errno;
+	fprintf(stderr, "buddyctl: can't run %s: %s\n", r->command[0], strerror(err));
+	return err == ENOENT ? NOT_FOUND : CAN_T_RUN;
 }
 
 static int hold(const struct request *r, const struct bp_pool *pool, const char *name)
@@ -362,6 +369,8 @@ int cmd_alloc(const struct options *opt, int argc, char **argv)
 	struct bp_pool *pool;
 	int status = parse_alloc(&r, argc, argv);
 
+	if (r.help)
+		return print_help();
 	if (status)
 		return status;
 	r.got = calloc(r.count, sizeof(*r.got));

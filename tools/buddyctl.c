@@ -510,20 +510,10 @@ static int flush(int status)
 	return fflush(stdout) ? report(-errno, "standard output") : status;
 }
 
-static int print_help(void)
+int print_help(void)
 {
 	fputs(usage, stdout);
 	return flush(DONE);
-}
-
-/* What is behind "--" is somebody else's. */
-static bool wants_help(int argc, char **argv)
-{
-	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
-		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
-			return true;
-	}
-	return false;
 }
 
 static int run_command(const struct options *opt, int argc, char **argv)
@@ -538,7 +528,7 @@ static int run_command(const struct options *opt, int argc, char **argv)
 	}
 	if (!run)
 		return complain("there is no command '%s'", argv[0]);
-	if (wants_help(argc, argv))
+	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
 		return print_help();
 	/* getopt_long() in a command starts anew. */
 	optind = 0;

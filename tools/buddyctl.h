@@ -51,6 +51,8 @@ int cmd_delete(const struct options *opt, int argc, char **argv);
 /* Messages on stderr; complain() returns USAGE. */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int refuse(const char *text);
+/* On stdout */
+int print_help(void);
 /* DONE if @err, a -errno, is 0; else says that @what failed, and why */
 int report(int err, const char *what);
 

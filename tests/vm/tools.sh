@@ -46,6 +46,8 @@ check "a command that is not there" refused 127 "can't run nothing" "buddyctl al
 check "one that is none" refused 126 "can't run /" "buddyctl alloc 4K -- /"
 check "more blocks than the environment takes" says '^0 16000$' "buddyctl alloc 4K --count 16000 \
 	-- sh -c 'echo \${#BUDDY_POOL_OFFSET} \$(buddyctl list-blocks | wc -l)'"
+check "a label that looks like an option" says '0 mappings, -h$' \
+	"buddyctl alloc 4K --label -h -- buddyctl list-blocks"
 check "help after an argument" says '^usage: buddyctl' "buddyctl alloc 4K --help"
 check "a name that is none" refused 2 'is no name' "buddyctl create .. size=1M"
 check "a setting that is none" refused 2 'is no setting' "buddyctl create a x/y=1"

@@ -16,8 +16,8 @@
  * so are fields marked "out" that are not zero before the call. Output is
  * written on success and, where a struct has a @reason, on refusal as well.
  *
- * poll() says POLLIN unless the last request of this open file found no space, and
- * nothing was freed since: who got ENOSPC waits for it and tries again. It says
+ * poll() says POLLIN unless nothing was freed since a request of this open file last
+ * found no space: who got ENOSPC waits for it and tries again. It says
  * POLLERR and POLLHUP once the device went away. /proc/PID/fdinfo/FD tells
  * administrators the pool, how much the open file has, and its first blocks with their
  * labels.
@@ -109,9 +109,9 @@ enum buddy_pool_backing {
  *
  * With BUDDY_POOL_ZERO_FREE it is ALLOC that zeroes what kernel users had, or what
  * was reserved, and what a process left that had to die: a call that is killed stops
- * zeroing at once, a process that exits, killed or not, after a second, and so does
- * munmap() of a block that was freed before, since all other mappings of the process
- * wait meanwhile.
+ * zeroing at once, a process that exits, killed or not, after a second. So does
+ * munmap() of blocks that were freed before, since the process's other mappings wait
+ * meanwhile.
  */
 enum buddy_pool_zero {
 	BUDDY_POOL_ZERO_NEVER = 1,	/* they hold what others left there */
