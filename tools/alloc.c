@@ -307,6 +307,7 @@ static void explain(char text[BP_TEXT_LEN], const struct request *r, const struc
 		    const struct buddy_pool_alloc *got, int err)
 {
 	char size[BP_SIZE_LEN], largest[BP_SIZE_LEN];
+	int n;
 
 	if (r->count == 1 || err != -ENOSPC) {
 		bp_explain_alloc(text, pool, got, err);
@@ -314,10 +315,14 @@ static void explain(char text[BP_TEXT_LEN], const struct request *r, const struc
 	}
 	bp_format_size(size, got->length);
 	bp_format_size(largest, got->largest);
-	snprintf(text, BP_TEXT_LEN, "no %llu blocks of %s: %s; beside those that fit, %s%s",
-		 r->count, size, bp_reason_text(got->reason),
-		 got->largest ? "the longest free run is " : "nothing is free: try fewer",
-		 got->largest ? largest : "");
+	n = snprintf(text, BP_TEXT_LEN, "no %llu blocks of %s: %s; beside those that fit, ",
+		     r->count, size, bp_reason_text(got->reason));
+	if (got->largest)
+		snprintf(text + n, BP_TEXT_LEN - n,
+			 "the longest free run is %s: try fewer, or 'alloc %s --align 1' for the rest",
+			 largest, largest);
+	else
+		snprintf(text + n, BP_TEXT_LEN - n, "nothing is free: try fewer");
 }
 
 /* If one is refused, those before it go when the pool is closed. */

@@ -108,7 +108,7 @@ refused "a double free" \
 	"buddyctl -p reserved alloc 64K -- sh -c 'buddyctl free \$BUDDY_POOL_HANDLE; buddyctl free \$BUDDY_POOL_HANDLE'"
 says "and why" 'freed it before'
 refused "too much at once" "buddyctl -p reserved alloc 40M --count 2 --hold 0 --align 1"
-says "and what would do" "try 'alloc 24M"
+says "and what would do" "try fewer, or 'alloc 24M --align 1'"
 refused "more than there is" "buddyctl -p card alloc 1G --hold 0"
 
 title "The blocks of a killed process come back"
