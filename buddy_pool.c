@@ -630,9 +630,9 @@ static bool is_impatient(u64 until)
  * @length: of the block in bytes
  * @until: in jiffies, until when this may go on; 0 for as long as it takes
  *
- * What is not done, because a process has to die or time is up, is left to the next one who gets
- * that memory, and so is all of it after a reset. If the device goes away, there will
- * be none.
+ * What is not done, because a process has to die or time is up, is left to the next
+ * one who gets that memory, and so is all of it after a reset. If the device goes
+ * away, there will be none.
  */
 void buddy_pool_zero_old(struct buddy_pool *pool, u64 offset, u64 length, u64 until)
 {

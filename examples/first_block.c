@@ -18,11 +18,11 @@ static int fail(const char *what)
 
 int main(int argc, char **argv)
 {
-	char *end = NULL;
 	struct buddy_pool_info info = { .size = sizeof(info) };
 	struct buddy_pool_alloc block = { .size = sizeof(block), .length = 65536 };
 	struct buddy_pool_free free_req = { .size = sizeof(free_req) };
 	volatile __u32 *p;
+	char *end = NULL;
 	size_t last;
 	int fd = open(argc > 1 ? argv[1] : "/dev/buddy_pool/pool0", O_RDWR | O_CLOEXEC);
 

@@ -217,9 +217,12 @@ static bool is_pow2_too_long(const struct buddy_pool_alloc *req)
 {
 	__u64 whole = 1;
 
-	while (whole < req->length)
+	if (!(req->flags & BUDDY_POOL_ALLOC_POW2))
+		return false;
+	/* It becomes 0 where no power of two is long enough. */
+	while (whole && whole < req->length)
 		whole *= 2;
-	return req->flags & BUDDY_POOL_ALLOC_POW2 && req->largest < whole;
+	return !whole || req->largest < whole;
 }
 
 /* For want of space: what is there, and what to type instead. */

@@ -109,7 +109,7 @@ enum buddy_pool_backing {
  *
  * With BUDDY_POOL_ZERO_FREE it is ALLOC that zeroes what kernel users had, or what
  * was reserved, and what a process left that had to die: a call that is killed stops
- * zeroing at once, a process that exits, killed or not, after a second. So does
+ * zeroing at once, a process that exits, killed or not, after a second at most. So does
  * munmap() of blocks that were freed before, since the process's other mappings wait
  * meanwhile.
  */
