@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /* poll() after a refusal, and what /proc/PID/fdinfo shows. */
-#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <sys/syscall.h>
 #include <time.h>
 
 #include "node.h"
+#include "stall.h"
 
 #define POOL	(64 * MIB)
 
@@ -64,7 +63,6 @@ struct stalled_call {
 	int fd;
 	int uffd;
 	struct buddy_pool_alloc *block;
-	struct uffdio_register page;
 	pthread_t thread;
 	int result;
 };
@@ -77,35 +75,18 @@ static void *make_call(void *context)
 	return NULL;
 }
 
-/* Returns a negative number if the kernel can't do this. */
-static int protect_page(struct stalled_call *c)
-{
-	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP };
-	struct uffdio_writeprotect protect = { .mode = UFFDIO_WRITEPROTECT_MODE_WP };
-
-	c->uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
-	if (c->uffd < 0)
-		return -1;
-	c->page = (struct uffdio_register){
-		.range = { .start = (uintptr_t)c->block, .len = PAGE },
-		.mode = UFFDIO_REGISTER_MODE_WP,
-	};
-	protect.range = c->page.range;
-	return ioctl(c->uffd, UFFDIO_API, &api) ?: ioctl(c->uffd, UFFDIO_REGISTER, &c->page) ?:
-	       ioctl(c->uffd, UFFDIO_WRITEPROTECT, &protect);
-}
-
 /* ALLOC of the whole pool, as far as the answer. */
 static int stall_call(struct stalled_call *c, int fd)
 {
 	struct uffd_msg message;
 
 	c->fd = fd;
-	c->block = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	c->block = new_page();
 	if (c->block == MAP_FAILED)
 		return -1;
 	*c->block = (struct buddy_pool_alloc){ .size = sizeof(*c->block), .length = POOL };
-	if (protect_page(c) || pthread_create(&c->thread, NULL, make_call, c))
+	c->uffd = stall_on(c->block, UFFDIO_REGISTER_MODE_WP);
+	if (c->uffd < 0 || pthread_create(&c->thread, NULL, make_call, c))
 		return -1;
 	return read(c->uffd, &message, sizeof(message)) == sizeof(message) ? 0 : -1;
 }
@@ -113,8 +94,10 @@ static int stall_call(struct stalled_call *c, int fd)
 /* It is told that there is nowhere to write to. */
 static void fail_call(struct stalled_call *c)
 {
+	struct uffdio_range page = { .start = (uintptr_t)c->block, .len = PAGE };
+
 	mprotect(c->block, PAGE, PROT_READ);
-	ioctl(c->uffd, UFFDIO_WAKE, &c->page.range);
+	ioctl(c->uffd, UFFDIO_WAKE, &page);
 	pthread_join(c->thread, NULL);
 	close(c->uffd);
 	munmap(c->block, PAGE);

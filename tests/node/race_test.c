@@ -6,7 +6,6 @@
  *	BUDDY_POOL_SEED		the seed that a run before printed
  *	BUDDY_POOL_KILLS	processes to kill (1000)
  */
-#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -18,6 +17,7 @@
 #include <time.h>
 
 #include "node.h"
+#include "stall.h"
 
 /* More than any of them is asked to run */
 #define FOREVER	100000
@@ -728,32 +728,6 @@ TEST_F_TIMEOUT(node, F25_nobody_waits_for_ever, FOREVER)
 /*
  * Arguments that are not there: the kernel waits in the middle of a call.
  */
-
-/* Makes whoever reads @page wait (@mode MISSING), or whoever writes it (WP) */
-static int stall_on(void *page, __u64 mode)
-{
-	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = {
-		.range = { .start = (uintptr_t)page, .len = PAGE }, .mode = mode,
-	};
-	struct uffdio_writeprotect wp = {
-		.range = reg.range, .mode = UFFDIO_WRITEPROTECT_MODE_WP,
-	};
-
-	if (mode == UFFDIO_REGISTER_MODE_WP)
-		api.features = UFFD_FEATURE_PAGEFAULT_FLAG_WP;
-	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api) || ioctl(uffd, UFFDIO_REGISTER, &reg))
-		return -1;
-	if (mode == UFFDIO_REGISTER_MODE_WP && ioctl(uffd, UFFDIO_WRITEPROTECT, &wp))
-		return -1;
-	return uffd;
-}
-
-static void *new_page(void)
-{
-	return mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-}
 
 #define NO_USERFAULTFD	77
 
