@@ -241,7 +241,7 @@ static int make_phys(struct buddy_admin_pool *made, struct buddy_pool_config *co
 		     const struct buddy_policy *policy)
 {
 	config->claim = true;
-	made->pool = buddy_pool_create(config);
+	made->pool = buddy_pool_create_for(NULL, config);
 	if (IS_ERR(made->pool))
 		return PTR_ERR(made->pool);
 	made->node = buddy_node_create(made->pool, policy, current);

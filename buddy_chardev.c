@@ -266,8 +266,9 @@ static void log_pool(struct buddy_pool *pool)
 }
 
 /**
- * buddy_node_create() - give a pool a device node
- * @pool: the pool; the node takes a reference of its own
+ * buddy_node_create() - give a pool a device node, and publish the pool
+ * @pool: the pool, which is found by its name once it has the node, not before; the
+ *	node takes a reference of its own
  * @policy: rules for its files; copied
  * @task: the process that asked for it; a fatal signal to it ends this
  *
@@ -312,6 +313,7 @@ struct buddy_node *buddy_node_create(struct buddy_pool *pool, const struct buddy
 		kref_put(&node->ref, release_node);
 		return ERR_PTR(err);
 	}
+	buddy_pool_publish(pool);
 	log_pool(pool);
 	return node;
 }
@@ -371,5 +373,6 @@ void buddy_node_destroy(struct buddy_node *node)
 	 */
 	zap_mappings(node);
 	misc_deregister(&node->misc);
+	buddy_pool_free_name(node->pool);
 	kref_put(&node->ref, release_node);
 }

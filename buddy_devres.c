@@ -29,7 +29,10 @@ struct buddy_pool *devm_buddy_pool_create(struct device *dev,
 	if (IS_ERR(pool))
 		return pool;
 	err = devm_add_action_or_reset(dev, destroy_pool, pool);
-	return err ? ERR_PTR(err) : pool;
+	if (err)
+		return ERR_PTR(err);
+	buddy_pool_publish(pool);
+	return pool;
 }
 EXPORT_SYMBOL_GPL(devm_buddy_pool_create);
 

@@ -127,6 +127,8 @@ const struct buddy_range *buddy_pool_range(const struct buddy_pool *pool);
 struct buddy_pool *buddy_pool_create_for(struct device *dev,
 					 const struct buddy_pool_config *config);
 struct device *buddy_pool_device(const struct buddy_pool *pool);
+void buddy_pool_publish(struct buddy_pool *pool);
+void buddy_pool_free_name(struct buddy_pool *pool);
 void buddy_pool_ref(struct buddy_pool *pool);
 void buddy_pool_mark_gone(struct buddy_pool *pool);
 void buddy_pool_pause(struct buddy_pool *pool);

@@ -104,7 +104,7 @@ static int add_bar(struct pci_dev *pdev, const struct buddy_pool_config *config,
 	bar = kzalloc(sizeof(*bar), GFP_KERNEL);
 	if (!bar)
 		return -ENOMEM;
-	bar->pool = buddy_pool_create(config);
+	bar->pool = buddy_pool_create_for(&pdev->dev, config);
 	if (IS_ERR(bar->pool)) {
 		err = PTR_ERR(bar->pool);
 		goto free_bar;

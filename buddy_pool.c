@@ -9,13 +9,14 @@
  *
  * Locking: pool_list_lock guards the registry, which has every pool until its
  * last reference is dropped. A pool that is on its way out is still there, so
- * that a second destroy, or a put too many, is known for what it is; but it is
- * hidden from those who look for its name. All else is constant, or in the
- * shards.
+ * that a second destroy, or a put too many, is known for what it is. All else is
+ * constant, or in the shards.
  *
- * The end of a pool: hidden first, then gone, so that nobody new gets in; then
- * the notifiers are called, with no lock of ours held but that of their list;
- * only then does the range go.
+ * The life of a pool, by enum stage: it has its name before anything else is made of
+ * that name, and until all of it is gone, but others find it only in between. Its end:
+ * nobody finds it first, then it is gone, so that nobody new gets in; then the
+ * notifiers are called, with no lock of ours held but that of their list; then its
+ * name is free, and the range goes.
  */
 #define pr_fmt(fmt) "buddy_pool: " fmt
 
@@ -53,13 +54,21 @@
 #include "buddy_shard.h"
 #include "buddy_span.h"
 
+/* In this order. What is PUBLIC is found by its name. */
+enum stage {
+	NEW,
+	PUBLIC,
+	ENDING,
+	NAMELESS, /* the name is anybody's */
+};
+
 struct buddy_pool {
 	struct buddy_shards shards;
 	wait_queue_head_t space;	/* those who wait for a free */
 	struct irq_work wake;		/* wakes them */
 	struct kref ref;
 	struct list_head link;		/* pool_list_lock */
-	bool hidden;			/* likewise: on its way out */
+	enum stage stage;		/* likewise */
 	void *metadata;
 	struct rw_semaphore range_lock;	/* guards gone, and range going away */
 	bool gone;			/* the device is; set once */
@@ -707,19 +716,37 @@ bool buddy_pool_is_gone(const struct buddy_pool *pool)
 	return READ_ONCE(pool->gone);
 }
 
-/* From here on nobody finds the pool. Returns false if that was so already. */
-static bool hide(struct buddy_pool *pool)
+/* Does nothing and returns false if the pool is as far, or is no pool. */
+static bool advance(struct buddy_pool *pool, enum stage stage)
 {
 	struct buddy_pool *other;
 
 	guard(mutex)(&pool_list_lock);
 	list_for_each_entry(other, &pool_list, link) {
-		if (other == pool && !pool->hidden) {
-			pool->hidden = true;
+		if (other == pool && pool->stage < stage) {
+			pool->stage = stage;
 			return true;
 		}
 	}
 	return false;
+}
+
+/**
+ * buddy_pool_publish() - let buddy_pool_get() find the pool
+ * @pool: the pool, from buddy_pool_create_for()
+ */
+void buddy_pool_publish(struct buddy_pool *pool)
+{
+	advance(pool, PUBLIC);
+}
+
+/**
+ * buddy_pool_free_name() - let others have the name of the pool
+ * @pool: the pool, which is marked as gone, and of which nothing has that name
+ */
+void buddy_pool_free_name(struct buddy_pool *pool)
+{
+	advance(pool, NAMELESS);
 }
 
 /**
@@ -733,7 +760,7 @@ static bool hide(struct buddy_pool *pool)
  */
 void buddy_pool_mark_gone(struct buddy_pool *pool)
 {
-	hide(pool);
+	advance(pool, ENDING);
 	scoped_guard(rwsem_write, &pool->range_lock)
 		WRITE_ONCE(pool->gone, true);
 	wake_up_all(&pool->space);
@@ -822,7 +849,7 @@ int buddy_pool_retire(struct buddy_pool *pool)
 	guard(mutex)(&pool_list_lock);
 	if (kref_read(&pool->ref) > 2)
 		return -EBUSY;
-	pool->hidden = true;
+	pool->stage = ENDING;
 	return 0;
 }
 
@@ -962,7 +989,7 @@ static int register_pool(struct buddy_pool *pool)
 
 	guard(mutex)(&pool_list_lock);
 	list_for_each_entry(other, &pool_list, link) {
-		if (pool->name[0] && !other->hidden && !strcmp(other->name, pool->name)) {
+		if (pool->name[0] && other->stage < NAMELESS && !strcmp(other->name, pool->name)) {
 			pr_err("%s: there is a pool of that name\n", pool_name(pool));
 			return -EEXIST;
 		}
@@ -988,9 +1015,11 @@ static int claim_range(struct buddy_pool *pool, const struct buddy_pool_config *
 }
 
 /**
- * buddy_pool_create_for() - buddy_pool_create() for a device
+ * buddy_pool_create_for() - buddy_pool_create() for a device, for ourselves as yet
  * @dev: the device without which the pool is gone, or NULL
  * @config: what over
+ *
+ * Nobody finds the pool before buddy_pool_publish().
  *
  * Context: Process context. May sleep.
  * Return: as buddy_pool_create().
@@ -1046,11 +1075,16 @@ free_pool:
 
 struct buddy_pool *buddy_pool_create(const struct buddy_pool_config *config)
 {
+	struct buddy_pool *pool;
+
 	if (!config) {
 		report(NO_CONFIG, __func__);
 		return ERR_PTR(-EINVAL);
 	}
-	return buddy_pool_create_for(config->pdev ? &config->pdev->dev : NULL, config);
+	pool = buddy_pool_create_for(config->pdev ? &config->pdev->dev : NULL, config);
+	if (!IS_ERR(pool))
+		buddy_pool_publish(pool);
+	return pool;
 }
 EXPORT_SYMBOL_GPL(buddy_pool_create);
 
@@ -1107,7 +1141,7 @@ struct buddy_pool *buddy_pool_get(const char *name)
 		return NULL;
 	guard(mutex)(&pool_list_lock);
 	list_for_each_entry(pool, &pool_list, link) {
-		if (!pool->hidden && !strcmp(pool->name, name)) {
+		if (pool->stage == PUBLIC && !strcmp(pool->name, name)) {
 			kref_get(&pool->ref);
 			return pool;
 		}
@@ -1140,11 +1174,12 @@ void buddy_pool_destroy(struct buddy_pool *pool)
 {
 	if (IS_ERR_OR_NULL(pool))
 		return;
-	if (!hide(pool)) {
+	if (!advance(pool, ENDING)) {
 		report(DESTROYED_TWICE, __func__);
 		return;
 	}
 	buddy_pool_mark_gone(pool);
+	buddy_pool_free_name(pool);
 	/* A BAR goes with its device. Anything else stays claimed for who has blocks. */
 	if (pool->range.pdev)
 		buddy_pool_release_range(pool);

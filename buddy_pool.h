@@ -280,9 +280,9 @@ struct buddy_pool *devm_buddy_pool_create(struct device *dev,
  * buddy_pool_destroy() - take a pool away, as its creator
  * @pool: the pool, which the caller has created; NULL and ERR_PTR() do nothing
  *
- * The name is free, requests get -ENODEV, and notifiers are called, in this
- * order. Then a BAR is given back; any other range stays claimed until the last
- * reference is dropped, so that nobody else gets what clients still use. Drops
+ * Nobody finds it any more, requests get -ENODEV, notifiers are called, and its name
+ * is free, in this order. Then a BAR is given back; any other range stays claimed until
+ * the last reference is dropped, so that nobody else gets what clients still use. Drops
  * the creator's reference. A pool that is no more, or is going already, is
  * refused.
  *

@@ -169,6 +169,7 @@ static int M13_listen(struct notifier_block *notifier, unsigned long event, void
 {
 	struct listener *listener = container_of(notifier, struct listener, notifier);
 	struct kunit *test = listener->test;
+	const struct buddy_pool_config going = { .name = "going", .size = SZ_4K };
 	struct buddy_pool_walk walk = { };
 	struct buddy_pool *pool = data;
 
@@ -180,7 +181,9 @@ static int M13_listen(struct notifier_block *notifier, unsigned long event, void
 	KUNIT_EXPECT_EQ(test, look(test)->nr_blocks, 1);
 	KUNIT_EXPECT_TRUE(test, buddy_pool_next(pool, &walk));
 	KUNIT_EXPECT_EQ(test, release(test, listener->address), 0);
+	/* Nobody finds it, but its name is still its own. */
 	KUNIT_EXPECT_NULL(test, buddy_pool_get("going"));
+	KUNIT_EXPECT_EQ(test, PTR_ERR(buddy_pool_create(&going)), -EEXIST);
 	KUNIT_EXPECT_EQ(test, buddy_pool_unregister_notifier(pool, notifier), -EDEADLK);
 	KUNIT_EXPECT_EQ(test, buddy_pool_register_notifier(pool, notifier), -EDEADLK);
 	return NOTIFY_DONE;
@@ -217,7 +220,7 @@ static void notifier_that_left_is_not_called(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, listener.nr_calls, 0);
 }
 
-/* Blocks live as long as the references do; the name is free at once. */
+/* Blocks live as long as the references do; the name is free before. */
 static void M04_destroy_with_blocks(struct kunit *test)
 {
 	struct buddy_pool *pool = create(test, .name = "going", .size = SZ_64K,

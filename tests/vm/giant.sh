@@ -88,6 +88,32 @@ check "L04 it is still loading" is_loading
 check "A52 killed, it is gone in a second" kill_loading
 check "A52 nothing stayed behind" snapshot_unchanged
 
+# Nobody finds a pool that may not come to be.
+bind_in_background() {
+	echo buddy_pool >/sys/bus/pci/devices/$TERA/driver_override
+	sh -c "echo $TERA >/sys/bus/pci/drivers_probe" &
+	BINDER=$!
+	within 50 claimed
+}
+
+kill_binder() {
+	kill -9 "$BINDER"
+	within 10 sh -c "! grep -q ' : buddy_pool ' /proc/iomem"
+	_late=$?
+	wait "$BINDER" 2>/dev/null
+	return $_late
+}
+
+check "M21 loads" load zero=free
+check "M21 binds a device whose pool has to be zeroed first" bind_in_background
+check_fails "M21 meanwhile a client does not find it" \
+	insmod /m/buddy_api_test.ko run=listener pool=0000-00-02.0
+check "M21 it is still being zeroed" claimed
+check "A52 killed, it is gone in a second" kill_binder
+echo >/sys/bus/pci/devices/$TERA/driver_override
+check "unloads" unload
+check "A52 nothing stayed behind" snapshot_unchanged
+
 # H13: what a request has to zero is as interruptible as that.
 being_zeroed() {
 	within 50 sh -c "buddyctl stats | grep -q '^used *1T\$'" && kill -9 "$1"
