@@ -181,6 +181,9 @@ static int on_sleep(struct notifier_block *notifier, unsigned long event, void *
 	case PM_RESTORE_PREPARE:
 		buddy_pool_set_asleep(true);
 		break;
+	case PM_POST_HIBERNATION:
+		pr_info("after hibernation the memory of all pools may hold anything\n");
+		fallthrough;
 	default:
 		buddy_pool_set_asleep(false);
 	}
