@@ -105,6 +105,6 @@ new_nonce() {
 # new_log_dir NAME: sets LOG to a new directory; those older than a week go.
 new_log_dir() {
 	mkdir -p "$CACHE/log"
-	find "$CACHE/log" -mindepth 1 -maxdepth 1 -mtime +7 -exec rm -rf {} +
+	find "$CACHE/log" -ignore_readdir_race -mindepth 1 -maxdepth 1 -mtime +7 -exec rm -rf {} +
 	LOG=$(mktemp -d "$CACHE/log/$1.XXXXXX")
 }
