@@ -327,7 +327,8 @@ void buddy_admin_destroy(struct buddy_admin_pool *made)
  * @made: the pool; freed on success
  *
  * Context: Process context. May sleep.
- * Return: 0; -EBUSY if there is an open file, a mapping or a kernel client.
+ * Return: 0; -EBUSY if there is an open file, a mapping or a kernel client; -EINTR after a
+ * fatal signal.
  */
 int buddy_admin_retire(struct buddy_admin_pool *made)
 {

@@ -20,12 +20,12 @@
  * Files are for root. Beyond that, to make or remove a pool needs CAP_SYS_RAWIO, as
  * it is about raw memory, and a range is refused where lockdown refuses base= at load.
  *
- * Locking: pool_item.lock guards an item, and is taken before all other locks of ours.
+ * Locking: pool_item.lock guards an item, and is taken before all other locks of ours. It
+ * may be held for as long as a large range takes to be zeroed.
  */
 #define pr_fmt(fmt) "buddy_pool: " fmt
 
 #include <linux/capability.h>
-#include <linux/cleanup.h>
 #include <linux/configfs.h>
 #include <linux/err.h>
 #include <linux/kstrtox.h>
@@ -62,9 +62,13 @@ static const char **setting_at(struct buddy_settings *settings, size_t offset)
 static ssize_t show_setting(struct config_item *item, size_t offset, char *page)
 {
 	struct pool_item *pool = to_pool_item(item);
+	ssize_t length;
 
-	guard(mutex)(&pool->lock);
-	return sysfs_emit(page, "%s\n", *setting_at(&pool->settings, offset) ?: "");
+	if (mutex_lock_interruptible(&pool->lock))
+		return -ERESTARTSYS;
+	length = sysfs_emit(page, "%s\n", *setting_at(&pool->settings, offset) ?: "");
+	mutex_unlock(&pool->lock);
+	return length;
 }
 
 /* The line without its end, or NULL if it is empty, or an ERR_PTR() */
@@ -105,13 +109,17 @@ static ssize_t store_setting(struct config_item *item, size_t offset, const char
 	if (IS_ERR(text))
 		return PTR_ERR(text);
 	err = check_setting(offset, text);
-	if (!err) {
-		guard(mutex)(&pool->lock);
-		if (pool->pool)
-			err = refuse_live(pool);
-		else
-			swap(text, *setting_at(&pool->settings, offset));
-	}
+	if (err)
+		goto free_text;
+	err = mutex_lock_interruptible(&pool->lock) ? -ERESTARTSYS : 0;
+	if (err)
+		goto free_text;
+	if (pool->pool)
+		err = refuse_live(pool);
+	else
+		swap(text, *setting_at(&pool->settings, offset));
+	mutex_unlock(&pool->lock);
+free_text:
 	kfree(text);
 	return err ?: count;
 }
@@ -177,11 +185,16 @@ static struct configfs_subsystem buddy_subsystem;
 static ssize_t live_show(struct config_item *item, char *page)
 {
 	struct pool_item *pool = to_pool_item(item);
+	ssize_t length;
 
-	guard(mutex)(&pool->lock);
+	if (mutex_lock_interruptible(&pool->lock))
+		return -ERESTARTSYS;
 	if (pool->pool && buddy_admin_is_gone(pool->pool))
-		return sysfs_emit(page, "gone\n");
-	return sysfs_emit(page, "%d\n", !!pool->pool);
+		length = sysfs_emit(page, "gone\n");
+	else
+		length = sysfs_emit(page, "%d\n", !!pool->pool);
+	mutex_unlock(&pool->lock);
+	return length;
 }
 
 static int make_live(struct pool_item *pool)
@@ -217,11 +230,11 @@ static int end_live(struct pool_item *pool)
 	if (!pool->pool)
 		return 0;
 	err = buddy_admin_retire(pool->pool);
-	if (err) {
+	if (err == -EBUSY)
 		pr_err("%s: in use by an open file, a mapping or another module\n",
 		       config_item_name(&pool->item));
+	if (err)
 		return err;
-	}
 	pool->pool = NULL;
 	configfs_undepend_item(&pool->item);
 	return 0;
@@ -238,8 +251,11 @@ static ssize_t live_store(struct config_item *item, const char *page, size_t cou
 	err = kstrtouint(page, 0, &live);
 	if (err || live > 1)
 		return err ?: -EINVAL;
-	guard(mutex)(&pool->lock);
-	return (live ? make_live(pool) : end_live(pool)) ?: count;
+	if (mutex_lock_interruptible(&pool->lock))
+		return -ERESTARTSYS;
+	err = live ? make_live(pool) : end_live(pool);
+	mutex_unlock(&pool->lock);
+	return err ?: count;
 }
 
 POOL_ATTR(live);

@@ -45,6 +45,9 @@ static int link_to_device(struct device *dev, struct buddy_pool *pool)
 	/* Without a driver nothing unbinds it, and the driver core allows no link. */
 	if (!supplier || supplier == dev || !READ_ONCE(supplier->driver))
 		return 0;
+	/* If its probe() fails yet, nobody unbinds @dev; once it is bound, @dev is tried again. */
+	if (READ_ONCE(supplier->links.status) == DL_DEV_PROBING)
+		return -EPROBE_DEFER;
 	link = device_link_add(dev, supplier, DL_FLAG_AUTOREMOVE_CONSUMER);
 	if (!link)
 		return -EINVAL;

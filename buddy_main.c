@@ -182,7 +182,7 @@ static int on_sleep(struct notifier_block *notifier, unsigned long event, void *
 		buddy_pool_set_asleep(true);
 		break;
 	case PM_POST_HIBERNATION:
-		pr_info("after hibernation the memory of all pools may hold anything\n");
+		pr_info("hibernation was tried: if the machine was off, the memory of all pools may hold anything\n");
 		fallthrough;
 	default:
 		buddy_pool_set_asleep(false);

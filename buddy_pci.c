@@ -336,7 +336,7 @@ static int bind(struct pci_dev *pdev)
  * @id: what the pool is known by to buddy_pci_detach()
  *
  * Return: 0; -EBUSY if the device has another driver; -EAGAIN if it can't have one
- * yet; or as buddy_pool_create().
+ * yet; -EINTR after a fatal signal; or as buddy_pool_create().
  */
 int buddy_pci_attach(const struct buddy_pool_config *config, const struct buddy_policy *rules,
 		     u64 *id)
@@ -345,7 +345,9 @@ int buddy_pci_attach(const struct buddy_pool_config *config, const struct buddy_
 	const struct device_driver *driver;
 	int err = -EBUSY;
 
-	guard(mutex)(&request.lock);
+	/* Another one may be zeroing a large BAR. */
+	if (mutex_lock_killable(&request.lock))
+		return -EINTR;
 	request.config = config;
 	request.policy = rules;
 	request.task = current;
@@ -360,6 +362,7 @@ int buddy_pci_attach(const struct buddy_pool_config *config, const struct buddy_
 	if (!driver)
 		err = bind(pdev);
 	*id = request.id;
+	mutex_unlock(&request.lock);
 	return err;
 }
 
@@ -396,7 +399,8 @@ static int remove_bar(struct pci_dev *pdev, u64 id)
  *
  * With its last pool, a device that was bound on request is bound no more.
  *
- * Return: 0; -EBUSY if there is an open file, a mapping or a kernel client.
+ * Return: 0; -EBUSY if there is an open file, a mapping or a kernel client; -EINTR after a
+ * fatal signal.
  */
 int buddy_pci_detach(struct pci_dev *pdev, u64 id)
 {
@@ -404,7 +408,8 @@ int buddy_pci_detach(struct pci_dev *pdev, u64 id)
 	bool unbind = false;
 	int err = 0;
 
-	guard(mutex)(&request.lock);
+	if (mutex_lock_killable(&request.lock))
+		return -EINTR;
 	attached = find_attached(pdev);
 	device_lock(&pdev->dev);
 	if (is_ours(pdev)) {
@@ -417,6 +422,7 @@ int buddy_pci_detach(struct pci_dev *pdev, u64 id)
 		device_release_driver(&pdev->dev);
 	if (attached && !err && (unbind || !is_ours(pdev)))
 		forget(attached);
+	mutex_unlock(&request.lock);
 	return err;
 }
 

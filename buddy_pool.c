@@ -680,9 +680,8 @@ static int zero_part(struct buddy_pool *pool, u64 offset, u64 length, struct tas
  * @pool: the pool
  * @task: the process that asked for the pool
  *
- * Kernel users may have parts of it already, which are left to those who get them
- * next. To let others have what they ask for meanwhile, no more than 1 MiB, or a min
- * block, is away at a time.
+ * If others have parts of it already, those are left to who gets them next. No more than
+ * 1 MiB, or a min block, is away from others at a time.
  *
  * Return: 0, -ENOMEM, -EINTR or -ENODEV.
  */

@@ -102,8 +102,20 @@ static int supplier_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	const struct buddy_pool_config config = { .name = api_pool, .pdev = pdev, .bar = 2 };
 	struct buddy_pool *pool = devm_buddy_pool_create(&pdev->dev, &config);
+	struct pci_dev *other;
 
-	return PTR_ERR_OR_ZERO(pool);
+	if (IS_ERR(pool))
+		return PTR_ERR(pool);
+	/*
+	 * This may fail yet, and nobody would unbind the client's driver, which waits for
+	 * the pool, from its device.
+	 */
+	other = pci_get_device(0x1234, 0x11e8, NULL);
+	if (other && device_attach(&other->dev) >= 0)
+		pr_info("in its probe() the client has %s device\n",
+			other->dev.driver ? "a" : "no");
+	pci_dev_put(other);
+	return 0;
 }
 
 static void supplier_remove(struct pci_dev *pdev)

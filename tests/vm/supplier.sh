@@ -79,11 +79,14 @@ check "J08 removes the pool's device" sh -c "echo 1 >$PCI/devices/$POOL/remove"
 check_fails "M13 nobody is told" logged "told that its pool goes"
 check "rescans" sh -c "echo 1 >$PCI/rescan"
 
+check "loads a driver that uses a pool" insmod /m/buddy_client.ko pool=card
+check "M24 the driver core waits for the pool" deferred
+dmesg_mark
 check "loads a driver that makes a pool of its device" \
 	insmod /m/buddy_api_test.ko run=supplier pool=card
 check "it has the device" override $POOL buddy_api_test
-check "loads a driver that uses the pool" insmod /m/buddy_client.ko pool=card
-check "it has its device" within 50 bound $CLIENT
+check_log "M24 nobody gets its pool before it is bound" "in its probe.. the client has no device"
+check "M24 then the driver gets its device" within 50 bound $CLIENT
 dmesg_mark
 check "M04 unbinds the first" sh -c "echo $POOL >$PCI/drivers/buddy_api_test/unbind"
 check "M04 the other let go before" came_first "$LETS_GO" "supplier goes with 0 blocks"
