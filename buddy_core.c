@@ -1306,9 +1306,10 @@ int buddy_core_search(struct buddy_core *core, const struct buddy_core_request *
 
 	for (looks = 0; looks < BUDDY_CORE_SEARCH_RUNS; looks++) {
 		order = -1;
-		/* First of all the block that the window cuts on its near side */
-		if (!*cursor) {
-			*cursor = down ? req->end : req->start;
+		/* First of all the block that the window cuts, or that grew over the cursor */
+		if (!looks) {
+			if (!*cursor)
+				*cursor = down ? req->end : req->start;
 			order = block_around(core, down ? *cursor - 1 : *cursor, &start);
 		}
 		if (order < 0)

@@ -66,7 +66,7 @@ MODULE_PARM_DESC(max_alloc, "Greatest size of a request in bytes (size of the po
 
 static char *shards;
 module_param(shards, charp, 0444);
-MODULE_PARM_DESC(shards, "Parts with a lock of their own, for many CPUs (as many as CPUs, of 65536 blocks or more)");
+MODULE_PARM_DESC(shards, "Parts with a lock of their own, for many CPUs (about one for each CPU, or for 65536 blocks)");
 
 static char *cache;
 module_param(cache, charp, 0444);

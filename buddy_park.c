@@ -11,8 +11,9 @@ static void unpark(struct buddy_park *park, unsigned int order)
 	u64 index = park->block[order] - 1;
 
 	park->block[order] = 0;
-	park->nr_parked -= 1ULL << order;
+	/* In this order, as nobody who looks without a lock shall take it for taken. */
 	buddy_core_release(&park->core, index, 1ULL << order);
+	park->nr_parked -= 1ULL << order;
 }
 
 void buddy_park_flush(struct buddy_park *park)

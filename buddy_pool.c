@@ -798,12 +798,14 @@ EXPORT_SYMBOL_GPL(buddy_pool_unregister_notifier);
  * @pool: the pool
  *
  * When this returns, nobody is inside the range, and nobody gets in before
- * buddy_pool_resume().
+ * buddy_pool_resume(). Nothing of it counts as zero: who gets a block that has to be
+ * zero waits.
  */
 void buddy_pool_pause(struct buddy_pool *pool)
 {
 	scoped_guard(rwsem_write, &pool->range_lock)
 		pool->paused = true;
+	lose_contents(pool);
 }
 
 /**

@@ -107,8 +107,9 @@ struct pci_dev;
  *	when its driver, which used pcim_enable_device() as well, is unbound
  * @bar: which one, 0 to 5
  * @shards: split the pool in about so many parts with a lock each, for many CPUs
- *	that allocate at once; 1 to 64, see below. 0 for as many as there are CPUs
- *	online, but none shorter than 65536 min blocks
+ *	that allocate at once; 1 to 64, see below. 0 for about as many as there are
+ *	CPUs online, and one for 65536 min blocks at most. They are cut at multiples of
+ *	a power of two, so the first and the last may be short
  * @cache: enum buddy_pool_cache for mappings, or 0 for a choice by the backing
  */
 struct buddy_pool_config {
@@ -382,12 +383,13 @@ int buddy_pool_unregister_notifier(struct buddy_pool *pool, struct notifier_bloc
  * @result: filled
  *
  * Never allocates memory. Without BUDDY_POOL_MAY_SLEEP the search for a run
- * that crosses block boundaries looks at BUDDY_CORE_SEARCH_RUNS free runs, with
- * it at all of them; requests of a power of two at natural alignment do not
- * need that search.
+ * that crosses block boundaries looks at BUDDY_CORE_SEARCH_RUNS free runs of each
+ * shard, with it at all of them; requests of a power of two at natural alignment do not
+ * need that search. What no shard grants by itself is looked for in all of those in the
+ * window, locked at once: with many shards that takes its time.
  *
  * Context: Any context but NMI; with BUDDY_POOL_MAY_SLEEP, process context.
- *	Takes and releases a spinlock with interrupts disabled.
+ *	Takes and releases spinlocks with interrupts disabled.
  * Return:
  * * 0
  * * -EINVAL: a value in @request that can never be right; see @result->reason.

@@ -78,7 +78,8 @@ static u64 bytes_taken_unlocked(const struct buddy_shard *shard)
  * three steps unseen.
  *
  * The sum is of no one moment. What is freed in a shard that was looked at, and then
- * allocated in one that was not yet, counts twice.
+ * allocated in one that was not yet, counts twice. But of several CPUs that grant at
+ * once one sees what all have: hence the barrier.
  */
 static void sample_peak(struct buddy_shards *shards, unsigned int first, unsigned int last)
 {
@@ -93,6 +94,7 @@ static void sample_peak(struct buddy_shards *shards, unsigned int first, unsigne
 		lockdep_assert_held(&shard->lock);
 		shard->calm_from = taken > step ? taken - step : 0;
 	}
+	smp_mb(); /* our grants, before others'; pairs with itself */
 	for (i = 0; i < shards->nr; i++)
 		sum += bytes_taken_unlocked(&shards->shard[i]);
 	buddy_shards_raise_peak(shards, sum);

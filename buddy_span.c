@@ -15,7 +15,7 @@
 
 #include "buddy_span.h"
 
-/* A shard is at least so long if nobody says how many there shall be. */
+/* If nobody says how many shards there shall be, no more than one for each of these */
 #define DEFAULT_SHARD_BLOCKS	BIT_ULL(16)
 
 /* Adjacent blocks, [start, end) */

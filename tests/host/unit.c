@@ -923,6 +923,25 @@ static void search_with_changes(void)
 	CHECK(found > 10 && found < 390);
 }
 
+/* A run that was free throughout is found, also as a part of one that began before. */
+static void search_of_a_run_that_grows(void)
+{
+	struct buddy_core_request req = { .nr = 3 * 64, .end = 16384, .align_order = 6 };
+	u64 cursor = 0, index = 0;
+	unsigned int i;
+
+	open_pool(0, 16384);
+	/* 63 runs that are too short, one more at 192, and the one that fits at 197 */
+	for (i = 0; i < 63; i++)
+		CHECK(take((3 * i + 2) * 64, 64));
+	CHECK(take(189 * 64, 3 * 64) && take(194 * 64, 3 * 64));
+	CHECK(take(200 * 64, 16384 - 200 * 64));
+	CHECK(buddy_core_search(&core, &req, &cursor, &index) == -EAGAIN);
+	CHECK(cursor == 194 * 64 && give(cursor));
+	CHECK(!buddy_core_search(&core, &req, &cursor, &index));
+	CHECK(index == 192 * 64 && !buddy_core_check(&core));
+}
+
 /* A run among many that consist of smaller blocks must not be overlooked. */
 static void largest_after_many(void)
 {
@@ -1061,6 +1080,7 @@ static const struct {
 	{ "search is bounded and goes on", search_is_bounded },
 	{ "search of leaves is bounded and goes on", search_of_leaves_is_bounded },
 	{ "search while others change the pool", search_with_changes },
+	{ "search of a run that grows over the cursor", search_of_a_run_that_grows },
 	{ "largest run after many small ones", largest_after_many },
 	{ "free blocks in many pieces", free_in_many_pieces },
 	{ "rows of any order", rows_of_any_order },

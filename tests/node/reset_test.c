@@ -5,6 +5,7 @@
  * "reset" in sysfs is named by BUDDY_POOL_RESET; see tests/vm/hotplug.sh.
  */
 #include <stdio.h>
+#include <time.h>
 
 #include "node.h"
 
@@ -93,6 +94,63 @@ TEST_F_TIMEOUT(node, J10_zeroing_begins_again_after_a_reset, 120)
 	}
 	TH_LOG("%u times in the middle", met);
 	EXPECT_LT(0, met);
+}
+
+static unsigned int now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* While the device is reset, in a child: until when, from 0 to 1, are blocks not zeroed? */
+static double not_zeroed_until(int fd)
+{
+	unsigned int start = now_ms(), last = start, end;
+	struct buddy_pool_alloc block;
+	int status = -1;
+	__u64 before;
+	pid_t pid;
+
+	pid = fork();
+	if (!pid) {
+		reset_device();
+		_exit(0);
+	}
+	while (!waitpid(pid, &status, WNOHANG)) {
+		before = get_stats(fd).zeroed;
+		if (alloc_block(fd, PAGE, &block))
+			return 2;
+		if (get_stats(fd).zeroed == before)
+			last = now_ms();
+		usleep(1000);
+	}
+	end = now_ms();
+	printf("# not zeroed until %u of %u ms\n", last - start, end - start);
+	return status || end == start ? 2 : (double)(last - start) / (end - start);
+}
+
+/* It takes a while until the child is that far; but not each time. */
+TEST_F_TIMEOUT(node, J10_blocks_that_are_had_during_a_reset_are_zeroed, 120)
+{
+	struct buddy_pool_alloc block;
+	double until, least = 1;
+	int fd;
+
+	if (!can_reset())
+		SKIP(return, "BUDDY_POOL_RESET is not set");
+	for (unsigned int i = 0; i < TRIES; i++) {
+		/* From here on all of it is zero, and need not be zeroed again. */
+		ASSERT_OK(alloc_block(self->fd, self->info.length, &block));
+		ASSERT_OK(free_handle(self->fd, block.handle));
+		fd = open_node(O_RDWR);
+		until = not_zeroed_until(fd);
+		close(fd);
+		if (until < least)
+			least = until;
+	}
+	EXPECT_LT(least, 0.5);
 }
 
 TEST_HARNESS_MAIN

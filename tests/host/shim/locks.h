@@ -127,6 +127,14 @@ static inline void seqcount_raw_spinlock_init(seqcount_raw_spinlock_t *s, raw_sp
 	s->lock = lock;
 }
 
+/* Something that all CPUs change, as the thread sanitizer knows no barrier by itself */
+static int shared_by_all;
+
+static inline void smp_mb(void)
+{
+	__atomic_fetch_add(&shared_by_all, 1, __ATOMIC_SEQ_CST);
+}
+
 /* Full barriers, where the kernel has those that are just enough */
 static inline void write_seqcount_begin(seqcount_raw_spinlock_t *s)
 {
