@@ -4,15 +4,30 @@
  *
  * What counts is what is taken from others: whole blocks, also those that are
  * freed but still mapped. The user is the one who opened the file, whoever uses
- * it later. All under buddy_node.quota_lock, inside which nothing is taken.
+ * it later. Users of a namespace that somebody has made, who may make as many as he has
+ * ids, are that one. All under buddy_node.quota_lock, inside which nothing is taken.
  */
 #include <linux/cleanup.h>
 #include <linux/cred.h>
 #include <linux/slab.h>
+#include <linux/uidgid.h>
+#include <linux/user_namespace.h>
 
 #include "buddy_chardev.h"
 
-/* One may open files under as many users as a user namespace has: no list would do. */
+/* Of the namespaces around the task that are not root's own, who made the outermost one */
+static kuid_t payer(void)
+{
+	const struct user_namespace *ns;
+	kuid_t uid = current_fsuid();
+
+	for (ns = current_user_ns(); ns->parent; ns = ns->parent)
+		if (!uid_eq(ns->owner, GLOBAL_ROOT_UID))
+			uid = ns->owner;
+	return uid;
+}
+
+/* Root may have given out as many users as a namespace has: no list would do. */
 static int compare_users(struct rb_node *a, const struct rb_node *b)
 {
 	kuid_t left = rb_entry(a, struct buddy_user, link)->uid;
@@ -31,7 +46,7 @@ int buddy_quota_open(struct buddy_file *file)
 	spare = kzalloc(sizeof(*spare), GFP_KERNEL_ACCOUNT);
 	if (!spare)
 		return -ENOMEM;
-	spare->uid = current_fsuid();
+	spare->uid = payer();
 	scoped_guard(spinlock, &node->quota_lock) {
 		found = rb_find_add(&spare->link, &node->users, compare_users);
 		file->user = found ? rb_entry(found, struct buddy_user, link) : spare;

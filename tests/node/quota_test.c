@@ -213,6 +213,81 @@ TEST_F(node, H03_D20_users_do_not_share)
 	chmod(node_path(), 0600);
 }
 
+/* In the first process of a namespace: may two of its users have all that a file may? */
+static int two_users_have_all(void)
+{
+	struct buddy_pool_alloc block;
+	int status, fd, err;
+	pid_t pid;
+
+	fd = open_node(O_RDWR);
+	if (alloc_block(fd, FILE_BYTES, &block))
+		return 2;
+	pid = fork();
+	if (!pid) {
+		if (setuid(1))
+			_exit(3);
+		fd = open_node(O_RDWR);
+		err = alloc_block(fd, FILE_BYTES, &block);
+		_exit(!err ? 1 : err == -EDQUOT ? 0 : 4);
+	}
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : 5;
+}
+
+static bool write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool good = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	close(fd);
+	return good;
+}
+
+/* two_users_have_all() in a namespace that @owner has made; 9 if there are none */
+static int users_in_namespace_of(uid_t owner)
+{
+	char path[32], map[64], c = 0;
+	int made[2], mapped[2], status;
+	pid_t pid;
+
+	if (pipe(made) || pipe(mapped))
+		return 8;
+	pid = fork();
+	if (!pid) {
+		if (setuid(owner) || unshare(CLONE_NEWUSER))
+			_exit(9);
+		_exit(write(made[1], &c, 1) != 1 || read(mapped[0], &c, 1) != 1 || c ?
+			      7 :
+			      two_users_have_all());
+	}
+	close(made[1]);
+	/* As newuidmap does it, for who has ids in /etc/subuid */
+	snprintf(path, sizeof(path), "/proc/%d/uid_map", pid);
+	snprintf(map, sizeof(map), "0 %u 1\n1 100000 100\n", owner);
+	if (read(made[0], &c, 1) == 1)
+		c = !write_file(path, map);
+	if (write(mapped[1], &c, 1) != 1)
+		kill(pid, SIGKILL);
+	close(made[0]);
+	close(mapped[0]);
+	close(mapped[1]);
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : 8;
+}
+
+/* Who has ids of his own to give away gets no more for it; but root may give some away. */
+TEST_F(node, H03_users_of_a_namespace_are_one_user)
+{
+	int both;
+
+	ASSERT_EQ(0, chmod(node_path(), 0666));
+	both = users_in_namespace_of(1000);
+	if (both == 9)
+		SKIP(return, "this kernel has no user namespaces");
+	EXPECT_EQ(0, both);
+	EXPECT_EQ(1, users_in_namespace_of(0));
+	chmod(node_path(), 0600);
+}
+
 TEST_F(node, H03_D17_the_quota_of_the_killed_comes_back)
 {
 	struct buddy_pool_alloc block;
