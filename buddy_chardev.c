@@ -270,7 +270,9 @@ static void log_pool(struct buddy_pool *pool)
  * @pool: the pool, which is found by its name once it has the node, not before; the
  *	node takes a reference of its own
  * @policy: rules for its files; copied
- * @task: the process that asked for it; a fatal signal to it ends this
+ * @task: the process that asked for it; a fatal signal to it ends this. NULL if it is not
+ *	known: then nothing is done that may take long, and blocks are zeroed when they are
+ *	first had
  *
  * Return: the node or an ERR_PTR().
  */
@@ -281,7 +283,7 @@ struct buddy_node *buddy_node_create(struct buddy_pool *pool, const struct buddy
 	int err;
 
 	/* Blocks that are zeroed when they are given back must be zero to begin with. */
-	if (policy->zero == BUDDY_POOL_ZERO_FREE) {
+	if (policy->zero == BUDDY_POOL_ZERO_FREE && task) {
 		err = buddy_pool_zero_all(pool, task);
 		if (err)
 			return ERR_PTR(err);

@@ -150,7 +150,9 @@ static int buddy_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		pr_err("%s: %s has no memory BAR\n", name, pci_name(pdev));
 		return -ENXIO;
 	}
-	return add_bar(pdev, &config, &default_policy, current, &unused);
+	/* For a device that is near to other CPUs this is a kworker, which nobody can kill. */
+	return add_bar(pdev, &config, &default_policy,
+		       current->flags & PF_KTHREAD ? NULL : current, &unused);
 }
 
 /* Nothing here waits for user space: open files keep what they need of the node. */

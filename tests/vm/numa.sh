@@ -23,6 +23,21 @@ sleep 1
 check "A52 it is not done" is_loading
 check "A52 killed, it is gone in a second" kill_loading
 check "A52 nothing stayed behind" snapshot_unchanged
+# A kworker binds it, since it is of another node, and that can't be killed.
+zeroed() {
+	buddyctl stats | awk '$1 == "zeroed" { print $2 }'
+}
+check "A52 loads" load zero=free min_block=64K
+bind "$DEVICE" >/tmp/bind.out 2>&1 &
+BINDER=$!
+check "A52 it is bound in no time, and zeroed later" within 50 sh -c 'buddyctl stats'
+wait $BINDER
+check "A52 nothing is zero yet" [ "$(zeroed)" = 0 ]
+check "A52 a block is had, and given back" buddyctl alloc 64K --hold 0
+check "A52 it was zeroed both times" [ "$(zeroed)" = 128K ]
+check "unloads" unload
+echo >"/sys/bus/pci/devices/$DEVICE/driver_override"
+
 check "loads" load pci="$DEVICE" bar=2 min_block=64K
 check "a block can be had" buddyctl alloc 64K --hold 0
 check "unloads" unload
