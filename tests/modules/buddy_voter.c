@@ -3,8 +3,13 @@
  * The driver of another function of a device, which asks for a reset after every
  * error on the bus, as many drivers do. Binds to what driver_override names it for.
  */
+#include <linux/delay.h>
 #include <linux/module.h>
 #include <linux/pci.h>
+
+static unsigned int wait_ms;
+module_param(wait_ms, uint, 0444);
+MODULE_PARM_DESC(wait_ms, "How long it thinks about an error");
 
 static int buddy_voter_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
@@ -18,6 +23,7 @@ static void buddy_voter_remove(struct pci_dev *pdev)
 static pci_ers_result_t buddy_voter_error_detected(struct pci_dev *pdev,
 						   pci_channel_state_t state)
 {
+	msleep(wait_ms);
 	return PCI_ERS_RESULT_NEED_RESET;
 }
 

@@ -22,7 +22,7 @@
 # vm-device: -device pci-testdev,membar=1M,addr=b.0,multifunction=on -device pci-testdev,membar=1M,addr=b.1 -device pci-testdev,membar=1M,addr=b.2 -device pci-testdev,membar=1M,addr=b.3
 # vm-device: -device pci-testdev,membar=1M,addr=b.4 -device pci-testdev,membar=1M,addr=b.5 -device pci-testdev,membar=1M,addr=b.6 -device pci-testdev,membar=1M,addr=b.7
 # vm-append: mem=768M memmap=64M!0x20000000
-# vm-modules: nd_e820 nd_pmem
+# vm-modules: nd_e820 nd_pmem configfs
 # vm-control: yes
 # Linux 7.3's pciehp takes two of its locks in either order.
 # vm-known-report: &ctrl->reset_lock
@@ -140,15 +140,26 @@ fatal_error() {
 	check "J12 it works" buddyctl -p $NODE alloc 16K --hold 0
 }
 
-# Not fatal for the device with the pool, but its sister wants a reset all the same
-sisters_error() {
-	check "J12 the sister has a driver" insmod /m/buddy_voter.ko
+# with_sister PARAMETER...: a pool beside another function of the device, with a driver
+with_sister() {
+	check "J12 the sister has a driver" insmod /m/buddy_voter.ko "$@"
 	echo buddy_voter >/sys/bus/pci/devices/$SISTER/driver_override
 	[ ! -e /sys/bus/pci/devices/$SISTER/driver ] ||
 		echo $SISTER >/sys/bus/pci/devices/$SISTER/driver/unbind
 	check "J12 which is bound" sh -c "echo $SISTER >/sys/bus/pci/drivers_probe &&
 		[ -e /sys/bus/pci/drivers/buddy_voter/$SISTER ]"
 	check "J12 a pool beside it" bind $TWIN
+}
+
+without_sister() {
+	echo >/sys/bus/pci/devices/$TWIN/driver_override
+	echo >/sys/bus/pci/devices/$SISTER/driver_override
+	check "J12 the sister's driver goes" rmmod buddy_voter
+}
+
+# Not fatal for the device with the pool, but its sister wants a reset all the same
+sisters_error() {
+	with_sister
 	_bars=$(bars $TWIN)
 	check "J12 somebody has a block" sh -c "buddyctl -p $TWIN_NODE alloc 4K --hold 30 >/run/held & sleep 0.5"
 	dmesg_mark
@@ -160,9 +171,32 @@ sisters_error() {
 	check "J12 the device has its addresses again" bars_are $TWIN "$_bars"
 	check "J12 bound again: a new pool" bind $TWIN
 	check "J12 it works" buddyctl -p $TWIN_NODE alloc 16K --hold 0
-	echo >/sys/bus/pci/devices/$TWIN/driver_override
-	echo >/sys/bus/pci/devices/$SISTER/driver_override
-	check "J12 the sister's driver goes" rmmod buddy_voter
+	without_sister
+}
+
+# While the sister thinks about it, the device recovers, and its pool has ended.
+slow_recovery() {
+	_config=/sys/kernel/config
+	_late=$_config/buddy_pool/late
+	with_sister wait_ms=2000
+	check "loads configfs" insmod /m/buddy-pool-configfs.ko
+	mountpoint -q $_config || mount -t configfs none $_config
+	mkdir $_late
+	echo $TWIN >$_late/pci
+	echo 4 >$_late/bar
+	dmesg_mark
+	check "J12 an error that is fatal" inject rng1 DLP
+	check "J12 the pool has ended" within 100 [ ! -e $TWIN_NODE ]
+	check_fails "J12 meanwhile there can't be one" sh -c "echo 1 >$_late/live"
+	check_fails "J12 for that took less time" recovered 1
+	check_log "J12 the log says so" "buddy_pool: late: $TWIN recovers from an error: try again later"
+	check "J12 it has recovered" within 100 recovered 1
+	check "J12 now there can" sh -c "echo 1 >$_late/live"
+	check "J12 it works" buddyctl -p late alloc 4K --hold 0
+	check "J12 and goes" sh -c "echo 0 >$_late/live"
+	rmdir $_late
+	rmmod buddy_pool_configfs
+	without_sister
 }
 
 if grep -q 'AER: enabled' /run/boot.log; then
@@ -176,6 +210,7 @@ if grep -q 'AER: enabled' /run/boot.log; then
 	# What is restored once counts as saved no more on some kernels.
 	fatal_error "$BARS"
 	sisters_error
+	slow_recovery
 else
 	skip "J12 errors on the bus: this kernel does not handle them"
 fi
