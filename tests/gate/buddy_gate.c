@@ -99,7 +99,7 @@ static void plant_shift(void)
 
 static void plant_sleep(void)
 {
-	DEFINE_SPINLOCK(lock);
+	static DEFINE_SPINLOCK(lock);
 
 	spin_lock(&lock);
 	might_sleep();

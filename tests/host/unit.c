@@ -889,6 +889,22 @@ static void search_of_leaves_is_bounded(void)
 	      index == (1 << 18) - 3);
 }
 
+/* Blocks that are too small to be in a run that fits are not looked at. */
+static void search_looks_at_large_blocks(void)
+{
+	struct buddy_core_request req = { .nr = 6, .end = 1 << 18 };
+	u64 cursor = 0, index = 0, i;
+
+	open_pool(0, 1 << 18);
+	for (i = 0; i < 1 << 18; i += 2)
+		if (!take(i, 1))
+			abort();
+	for (i = 4; i <= 8; i += 2)
+		CHECK(give((1 << 18) - i));
+	CHECK(!buddy_core_search(&core, &req, &cursor, &index));
+	CHECK(index == (1 << 18) - 9);
+}
+
 /* Others may alloc and free between two calls of a search. */
 static void search_with_changes(void)
 {
@@ -1079,6 +1095,7 @@ static const struct {
 	{ "blocks of any order", block_of_any_order },
 	{ "search is bounded and goes on", search_is_bounded },
 	{ "search of leaves is bounded and goes on", search_of_leaves_is_bounded },
+	{ "search looks at large blocks only", search_looks_at_large_blocks },
 	{ "search while others change the pool", search_with_changes },
 	{ "search of a run that grows over the cursor", search_of_a_run_that_grows },
 	{ "largest run after many small ones", largest_after_many },
