@@ -99,27 +99,30 @@ static int refuse_live(struct pool_item *pool)
 	return -EBUSY;
 }
 
+/* On success @text is what was there before. */
+static int set_setting(struct pool_item *pool, size_t offset, const char **text)
+{
+	int err = 0;
+
+	if (mutex_lock_interruptible(&pool->lock))
+		return -ERESTARTSYS;
+	if (pool->pool)
+		err = refuse_live(pool);
+	else
+		swap(*text, *setting_at(&pool->settings, offset));
+	mutex_unlock(&pool->lock);
+	return err;
+}
+
 static ssize_t store_setting(struct config_item *item, size_t offset, const char *page,
 			     size_t count)
 {
-	struct pool_item *pool = to_pool_item(item);
 	const char *text = get_line(page, count);
 	int err;
 
 	if (IS_ERR(text))
 		return PTR_ERR(text);
-	err = check_setting(offset, text);
-	if (err)
-		goto free_text;
-	err = mutex_lock_interruptible(&pool->lock) ? -ERESTARTSYS : 0;
-	if (err)
-		goto free_text;
-	if (pool->pool)
-		err = refuse_live(pool);
-	else
-		swap(text, *setting_at(&pool->settings, offset));
-	mutex_unlock(&pool->lock);
-free_text:
+	err = check_setting(offset, text) ?: set_setting(to_pool_item(item), offset, &text);
 	kfree(text);
 	return err ?: count;
 }

@@ -562,7 +562,7 @@ void buddy_pool_leave_range(struct buddy_pool *pool)
  * is known of it is good for whoever gets it next.
  */
 
-/* Bytes for which the range is kept from going away, or a new pool's from use */
+/* Bytes for which the range is kept from going away */
 #define ZERO_STEP	SZ_1M
 
 /*
@@ -659,43 +659,22 @@ void buddy_pool_zero_old(struct buddy_pool *pool, u64 offset, u64 length, u64 un
 		set_dirty(pool, at, end);
 }
 
-static int zero_part(struct buddy_pool *pool, u64 offset, u64 length, struct task_struct *task)
-{
-	u64 address = pool->shards.layout.base + offset;
-	unsigned int nr_lost = READ_ONCE(pool->nr_lost);
-	int err;
-
-	err = buddy_pool_reserve(pool, address, length);
-	if (err)
-		return err == -EBUSY ? 0 : err;
-	err = buddy_pool_zero_new(pool, offset, length, true, task);
-	if (!err)
-		set_clean(pool, offset, offset + length, nr_lost);
-	buddy_pool_unreserve(pool, address, length);
-	return err;
-}
-
 /**
  * buddy_pool_zero_all() - make all of a new pool zero
  * @pool: the pool
- * @task: the process that asked for the pool
+ * @task: the process that asked for the pool, which is not published yet
  *
- * If others have parts of it already, those are left to who gets them next. No more than
- * 1 MiB, or a min block, is away from others at a time.
- *
- * Return: 0, -ENOMEM, -EINTR or -ENODEV.
+ * Return: 0, -EINTR or -ENODEV.
  */
 int buddy_pool_zero_all(struct buddy_pool *pool, struct task_struct *task)
 {
-	const struct buddy_layout *layout = &pool->shards.layout;
-	u64 part = max_t(u64, ZERO_STEP, 1ULL << layout->shift);
-	u64 offset, length;
-	int err = 0;
+	unsigned int nr_lost = READ_ONCE(pool->nr_lost);
+	u64 size = pool->shards.layout.size;
+	int err;
 
-	for (offset = 0; !err && offset < layout->size; offset += length) {
-		length = min(part, layout->size - offset);
-		err = zero_part(pool, offset, length, task);
-	}
+	err = buddy_pool_zero_new(pool, 0, size, true, task);
+	if (!err)
+		set_clean(pool, 0, size, nr_lost);
 	return err;
 }
 

@@ -18,6 +18,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/buddy_pool.h>
@@ -56,6 +57,15 @@ static inline void stay_on_cpu(int cpu)
 static inline const char *node_path(void)
 {
 	return getenv("BUDDY_POOL_NODE") ?: "/dev/buddy_pool/pool0";
+}
+
+/* Seconds */
+static inline double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
 }
 
 static inline int open_node(int oflags)

@@ -3,7 +3,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "node.h"
 #include "stall.h"
@@ -145,14 +144,6 @@ TEST_F(node, F25_unreserve_and_close_free_space_as_well)
 	close(self->other);
 	EXPECT_TRUE(readable(self->fd));
 	self->other = open_node(O_RDWR);
-}
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
 }
 
 /* A child that waits on @fd and then gets a block; its exit status is 0. */

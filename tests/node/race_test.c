@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
-#include <time.h>
 
 #include "node.h"
 #include "stall.h"
@@ -38,14 +37,6 @@ static unsigned int the_seed(void)
 	if (!seed)
 		seed = from_env("BUDDY_POOL_SEED", getpid() * 7919 + time(NULL));
 	return seed;
-}
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
 }
 
 /* What a race must meet with: both outcomes, where it has two */

@@ -5,7 +5,6 @@
  * "reset" in sysfs is named by BUDDY_POOL_RESET; see tests/vm/hotplug.sh.
  */
 #include <stdio.h>
-#include <time.h>
 
 #include "node.h"
 
@@ -96,18 +95,10 @@ TEST_F_TIMEOUT(node, J10_zeroing_begins_again_after_a_reset, 120)
 	EXPECT_LT(0, met);
 }
 
-static unsigned int now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* While the device is reset, in a child: until when, from 0 to 1, are blocks not zeroed? */
 static double not_zeroed_until(int fd)
 {
-	unsigned int start = now_ms(), last = start, end;
+	double start = now(), last = start, end;
 	struct buddy_pool_alloc block;
 	int status = -1;
 	__u64 before;
@@ -123,12 +114,12 @@ static double not_zeroed_until(int fd)
 		if (alloc_block(fd, PAGE, &block))
 			return 2;
 		if (get_stats(fd).zeroed == before)
-			last = now_ms();
+			last = now();
 		usleep(1000);
 	}
-	end = now_ms();
-	printf("# not zeroed until %u of %u ms\n", last - start, end - start);
-	return status || end == start ? 2 : (double)(last - start) / (end - start);
+	end = now();
+	printf("# not zeroed until %.0f of %.0f ms\n", 1e3 * (last - start), 1e3 * (end - start));
+	return status ? 2 : (last - start) / (end - start);
 }
 
 /* It takes a while until the child is that far; but not each time. */

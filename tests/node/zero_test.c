@@ -6,7 +6,6 @@
  */
 #include <stdio.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "node.h"
 
@@ -174,15 +173,6 @@ TEST_F_TIMEOUT(node, I02_B14_a_call_that_is_killed_while_it_zeroes, 300)
 	}
 	TH_LOG("%u times in the middle", met);
 	EXPECT_LT(0, met);
-}
-
-/* Seconds */
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
 }
 
 /* How long it takes to zero all of the pool as it is given back */

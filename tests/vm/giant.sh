@@ -100,20 +100,12 @@ bind_in_background() {
 	within 50 being_made
 }
 
-kill_binder() {
-	kill -9 "$BINDER"
-	within 10 sh -c "! grep -q ' : buddy_pool ' /proc/iomem"
-	_late=$?
-	wait "$BINDER" 2>/dev/null
-	return $_late
-}
-
 check "M21 loads" load zero=free
 check "M21 binds a device whose pool has to be zeroed first" bind_in_background
 check_fails "M21 meanwhile a client does not find it" \
 	insmod /m/buddy_api_test.ko run=listener pool=0000-00-02.0
 check "M21 it is still being zeroed" claimed
-check "A52 killed, it is gone in a second" kill_binder
+check "A52 killed, it is gone in a second" kill_and_see "$BINDER" sh -c "! grep -q ' : buddy_pool ' /proc/iomem"
 echo >/sys/bus/pci/devices/$TERA/driver_override
 check "unloads" unload
 check "A52 nothing stayed behind" snapshot_unchanged

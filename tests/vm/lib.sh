@@ -363,10 +363,17 @@ start_loading() {
 
 # kill_loading: succeeds if the module is gone in a second.
 kill_loading() {
-	kill -9 "$LOADER"
-	within 10 sh -c "! grep -q '^buddy_pool ' /proc/modules"
+	kill_and_see "$LOADER" sh -c "! grep -q '^buddy_pool ' /proc/modules"
+}
+
+# kill_and_see PID COMMAND...: a child is killed; succeeds if COMMAND does in a second.
+kill_and_see() {
+	_pid=$1
+	shift
+	kill -9 "$_pid"
+	within 10 "$@"
 	_late=$?
-	wait "$LOADER" 2>/dev/null
+	wait "$_pid" 2>/dev/null
 	return $_late
 }
 
@@ -437,15 +444,20 @@ memory_is_full() {
 		[ "$(devmem $((_bar + 0x3000000)) 64)" = 0xA5A5A5A5A5A5A5A5 ]
 }
 
-# fill_or_find ROW: all blocks of both kinds of memory are zero when they are had, and
-# full when they are left.
-fill_or_find() {
-	check "$1 loads" load base=0x30000000 size=64M pci=0000:00:02.0 bar=2 name=range,card
+# both_are_zero ROW: so is all of range and card, for who gets it; and full afterwards
+both_are_zero() {
 	for _pool in range card; do
 		export BUDDY_POOL_NODE=/dev/buddy_pool/$_pool
 		run_ktap "$1 I05 $_pool: it is zero" node_owner_test \
 			-t I05_what_the_memory_held_before_is_not_shown
 	done
+}
+
+# fill_or_find ROW: all blocks of both kinds of memory are zero when they are had, and
+# full when they are left.
+fill_or_find() {
+	check "$1 loads" load base=0x30000000 size=64M pci=0000:00:02.0 bar=2 name=range,card
+	both_are_zero "$1"
 	check "$1 unloads" unload
 	check "$1 the memory is full" memory_is_full
 }
