@@ -9,6 +9,7 @@
 #   # vm-append: KERNEL COMMAND LINE
 #   # vm-modules: NAME...           modules of the kernel itself, loaded before
 #   # vm-image: yes                 the kernel's image is in the guest, as /t/image
+#   # vm-sleeps: yes               the machine is suspended to RAM
 #   # vm-disk: SIZE                 an empty disk for QEMU, in the file 'disk'
 #   # vm-mem: 1G    # vm-smp: 2     # vm-timeout: 150 (seconds)
 #   # vm-threads: all              QEMU emulates the CPUs at once, not in turn, and RCU takes

@@ -8,6 +8,7 @@
 # have the breakpoint that stood there meanwhile, which is an oops then, or a reset.
 #
 # vm-like: node
+# vm-sleeps: yes
 # vm-config: PM_SLEEP_DEBUG
 # vm-timeout: 300
 . /t/lib.sh
