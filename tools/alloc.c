@@ -32,6 +32,7 @@ struct request {
 	bool has_hold;
 	bool has_window;
 	bool help;
+	const char *size;
 	char **command;
 };
 
@@ -86,19 +87,18 @@ static int parse_option(struct request *r, int c)
 	return USAGE;
 }
 
-static int parse_size_argument(struct request *r, int argc, char **argv)
+static int set_size(struct request *r, const char *text)
 {
-	/* getopt_long() has moved what is no option to the end. */
-	int err;
+	if (r->size)
+		return complain("alloc: one size only, not '%s'; a command goes after --", text);
+	r->size = text;
+	return parse_number("alloc", text, &r->want.length);
+}
 
-	if (optind >= argc || argv[optind] == (r->command ? r->command[0] : NULL))
+static int check_request(const struct request *r)
+{
+	if (!r->size)
 		return complain("alloc: what size?");
-	err = parse_number("alloc", argv[optind], &r->want.length);
-	if (err)
-		return err;
-	if (argv[optind + 1] != (r->command ? r->command[0] : NULL))
-		return complain("alloc: one size only, not '%s'; a command goes after --",
-				argv[optind + 1]);
 	if (r->command && r->has_hold)
 		return complain("alloc: either --hold or a command");
 	if (r->count < 1 || r->count > MAX_COUNT)
@@ -125,16 +125,15 @@ static int parse_alloc(struct request *r, int argc, char **argv)
 	};
 	int c, err;
 
-	for (int i = 1; i < argc - 1 && !r->command; i++) {
-		if (!strcmp(argv[i], "--"))
-			r->command = argv + i + 1;
-	}
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		err = parse_option(r, c);
+	/* With '-', what is no option comes as one numbered 1, until there is a '--'. */
+	while ((c = getopt_long(argc, argv, "-h", options, NULL)) != -1) {
+		err = c == 1 ? set_size(r, optarg) : parse_option(r, c);
 		if (err || r->help)
 			return err;
 	}
-	return parse_size_argument(r, argc, argv);
+	if (optind < argc)
+		r->command = argv + optind;
+	return check_request(r);
 }
 
 /* --- Output ------------------------------------------------------------ */
@@ -257,8 +256,10 @@ static int hold(const struct request *r, const struct bp_pool *pool, const char 
 	char ignored[256];
 	ssize_t n;
 
-	if (fflush(stdout))
-		return refuse("can't write to standard output");
+	int err = flush_output();
+
+	if (err)
+		return err;
 	if (r->command)
 		return become_command(r, pool, name);
 	if (r->has_hold) {

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <json-c/json.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,12 +150,16 @@ int open_pool(const struct options *opt, int oflags, struct bp_pool **pool)
 int open_or_inherit(const struct options *opt, int oflags, struct bp_pool **pool)
 {
 	const char *inherited = getenv("BUDDY_POOL_FD");
-	char text[BP_TEXT_LEN];
+	char text[BP_TEXT_LEN], *end;
+	long fd;
 	int err;
 
 	if (opt->pool || !inherited)
 		return open_pool(opt, oflags, pool);
-	err = bp_from_fd(atoi(inherited), pool);
+	fd = strtol(inherited, &end, 10);
+	if (end == inherited || *end || fd < 0 || fd > INT_MAX)
+		return refuse("$BUDDY_POOL_FD is no file descriptor");
+	err = bp_from_fd(fd, pool);
 	if (!err)
 		return DONE;
 	bp_explain_open(text, "$BUDDY_POOL_FD", err);
@@ -243,6 +248,17 @@ void json_print(struct json_object *object)
 	puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
 					    JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(object);
+}
+
+/*
+ * A full disk must not look like success. What is longer than the buffer has failed before
+ * now, and left nothing in it.
+ */
+int flush_output(void)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return DONE;
+	return refuse("can't write to standard output");
 }
 
 /* --- info and stats ---------------------------------------------------- */
@@ -504,10 +520,9 @@ static const struct {
 	{ "delete", cmd_delete },
 };
 
-/* A full disk must not look like success. */
 static int flush(int status)
 {
-	return fflush(stdout) ? report(-errno, "standard output") : status;
+	return flush_output() ?: status;
 }
 
 int print_help(void)

@@ -76,4 +76,7 @@ void json_add_fields(struct json_object *object, const struct field *fields, siz
 struct json_object *json_new(void);
 void json_print(struct json_object *object);
 
+/* Returns DONE if all that was printed could be written, or says that it could not. */
+int flush_output(void);
+
 #endif

@@ -63,22 +63,28 @@ static __u64 overlap(__u64 start, __u64 end, const struct run *run)
 	return first < last ? last - first : 0;
 }
 
-/* Free extents are blocks; neighbours together are a run. */
+/*
+ * Free extents are blocks; neighbours together are a run. Of one that was found after
+ * what it has merged with, only what is new counts, here and below.
+ */
 static struct totals add_up(const struct buddy_pool_extent *extents, size_t count)
 {
 	struct totals sum = { .free = 0 };
 	struct run run = { .end = 0 };
+	__u64 start, end = 0;
 
 	for (const struct buddy_pool_extent *e = extents; e < extents + count; e++) {
+		start = max(end, e->offset);
+		end = e->offset + e->length;
 		if (e->state != BUDDY_POOL_STATE_FREE) {
-			sum.used += e->length;
-			sum.own += e->state == BUDDY_POOL_STATE_OWN ? e->length : 0;
+			sum.used += end - start;
+			sum.own += e->state == BUDDY_POOL_STATE_OWN ? end - start : 0;
 			continue;
 		}
-		sum.free += e->length;
-		if (run.end != e->offset || run.end == run.start)
-			run.start = e->offset;
-		run.end = e->offset + e->length;
+		sum.free += end - start;
+		if (run.end != start || run.end == run.start)
+			run.start = start;
+		run.end = end;
 		if (run.end - run.start > sum.longest.end - sum.longest.start)
 			sum.longest = run;
 	}
@@ -89,11 +95,11 @@ static void fill_cells(struct cell *cells, __u64 cell_size,
 		       const struct buddy_pool_extent *extents, size_t count,
 		       const struct run *longest)
 {
-	__u64 pos, part, end;
+	__u64 pos = 0, part, end;
 
 	for (const struct buddy_pool_extent *e = extents; e < extents + count; e++) {
 		end = e->offset + e->length;
-		for (pos = e->offset; pos < end; pos += part) {
+		for (pos = max(pos, e->offset); pos < end; pos += part) {
 			struct cell *cell = cells + pos / cell_size;
 
 			part = min(end, (pos / cell_size + 1) * cell_size) - pos;

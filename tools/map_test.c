@@ -16,6 +16,7 @@
 
 #define LEGEND(size) \
 	"each character is " size ":  # used  + partly used  @ own  . free  = longest free run\n"
+#define LEGEND_4K LEGEND("4K")
 
 static int results, failures;
 
@@ -52,6 +53,7 @@ static void test_drawings(void)
 		FREE(64, 64),
 	};
 	static const struct buddy_pool_extent ragged[] = { USED(0, 4), FREE(4, 8) };
+	static const struct buddy_pool_extent merged[] = { USED(0, 4), FREE(0, 32) };
 
 	draws("an empty pool is one run", empty, ARRAY_SIZE(empty), 4,
 	      "           0  ========\n" LEGEND("4K")
@@ -68,6 +70,9 @@ static void test_drawings(void)
 	draws("a pool ends within a line", ragged, ARRAY_SIZE(ragged), 4,
 	      "           0  #==\n" LEGEND("4K")
 	      "12K: 4K used (0 own), 8K free, longest free run 8K\n");
+	draws("what was freed meanwhile is there once", merged, ARRAY_SIZE(merged), 4,
+	      "           0  #=======\n" LEGEND_4K
+	      "32K: 4K used (0 own), 28K free, longest free run 28K\n");
 }
 
 static void test_sizes(void)

@@ -48,6 +48,13 @@ check "more blocks than the environment takes" says '^0 16000$' "buddyctl alloc 
 	-- sh -c 'echo \${#BUDDY_POOL_OFFSET} \$(buddyctl list-blocks | wc -l)'"
 check "a label that looks like an option" says '0 mappings, -h$' \
 	"buddyctl alloc 4K --label -h -- buddyctl list-blocks"
+check "-- as a label" says '0 mappings, --$' "buddyctl alloc 4K --label -- -- buddyctl list-blocks"
+check "two sizes" refused 2 'one size only' "buddyctl alloc 4K 8K --hold 0"
+check "an inherited file that is none" refused 1 'no file descriptor' "BUDDY_POOL_FD= buddyctl query 1"
+check "JSON that can't be written" refused 1 "can't write" \
+	"buddyctl alloc 4K --count 100 -- sh -c 'buddyctl --json list-blocks >/dev/full'"
+check "no command then" refused 1 "can't write" \
+	"buddyctl --json alloc 4K --count 100 -- true >/dev/full"
 check "help after an argument" says '^usage: buddyctl' "buddyctl alloc 4K --help"
 check "a name that is none" refused 2 'is no name' "buddyctl create .. size=1M"
 check "a setting that is none" refused 2 'is no setting' "buddyctl create a x/y=1"
