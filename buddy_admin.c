@@ -349,10 +349,12 @@ EXPORT_SYMBOL_GPL(buddy_admin_retire);
  * @made: the pool
  *
  * Context: Process context.
- * Return: true if so; buddy_admin_retire() is still due.
+ * Return: 1 if so; buddy_admin_retire() is still due. 0 if not; -EINTR after a signal.
  */
-bool buddy_admin_is_gone(const struct buddy_admin_pool *made)
+int buddy_admin_is_gone(const struct buddy_admin_pool *made)
 {
-	return made->pdev && !buddy_pci_has(made->pdev, made->id);
+	int has = made->pdev ? buddy_pci_has(made->pdev, made->id) : 1;
+
+	return has < 0 ? has : !has;
 }
 EXPORT_SYMBOL_GPL(buddy_admin_is_gone);

@@ -33,35 +33,39 @@ static inline void bp_vm_flags_change(struct vm_area_struct *vma, unsigned long 
 }
 
 /*
- * Name the only driver that may bind to a device; "" for any. The member moved
- * from each bus's device to struct device between 6.12 and 7.3.
+ * driver_override, the only driver that may bind to a device. It moved from each bus's
+ * device to struct device between 6.12 and 7.3. Some kernels in between have both, of
+ * which the bus's own counts.
  */
+
+/* @driver: "" for any */
 static inline int bp_pci_set_driver_override(struct pci_dev *pdev, const char *driver)
 {
-#ifdef BP_HAVE_DEVICE_SET_DRIVER_OVERRIDE
-	return device_set_driver_override(&pdev->dev, driver);
-#elif defined(CONFIG_PCI)
+#ifndef CONFIG_PCI
+	return -ENODEV;
+#elif defined(BP_HAVE_PCI_DRIVER_OVERRIDE)
 	return driver_set_override(&pdev->dev, &pdev->driver_override, driver, strlen(driver));
 #else
-	return -ENODEV;
+	return device_set_driver_override(&pdev->dev, driver);
 #endif
 }
 
-/* Is it the name of @driver? */
-static inline bool bp_pci_driver_override_is(struct pci_dev *pdev,
-					     const struct device_driver *driver)
+/* Returns 1 if it is the name of @driver, 0 if it is another one, or less if there is none. */
+static inline int bp_pci_match_driver_override(struct pci_dev *pdev,
+					       const struct device_driver *driver)
 {
-#ifdef BP_HAVE_DEVICE_SET_DRIVER_OVERRIDE
-	return device_match_driver_override(&pdev->dev, driver) > 0;
-#elif defined(CONFIG_PCI)
-	bool is;
+#ifndef CONFIG_PCI
+	return -ENODEV;
+#elif defined(BP_HAVE_PCI_DRIVER_OVERRIDE)
+	int match = -1;
 
 	device_lock(&pdev->dev);
-	is = pdev->driver_override && !strcmp(pdev->driver_override, driver->name);
+	if (pdev->driver_override)
+		match = !strcmp(pdev->driver_override, driver->name);
 	device_unlock(&pdev->dev);
-	return is;
+	return match;
 #else
-	return false;
+	return device_match_driver_override(&pdev->dev, driver);
 #endif
 }
 

@@ -189,10 +189,14 @@ static ssize_t live_show(struct config_item *item, char *page)
 {
 	struct pool_item *pool = to_pool_item(item);
 	ssize_t length;
+	int gone;
 
 	if (mutex_lock_interruptible(&pool->lock))
 		return -ERESTARTSYS;
-	if (pool->pool && buddy_admin_is_gone(pool->pool))
+	gone = pool->pool ? buddy_admin_is_gone(pool->pool) : 0;
+	if (gone < 0)
+		length = -ERESTARTSYS;
+	else if (gone)
 		length = sysfs_emit(page, "gone\n");
 	else
 		length = sysfs_emit(page, "%d\n", !!pool->pool);

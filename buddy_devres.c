@@ -45,9 +45,17 @@ static int link_to_device(struct device *dev, struct buddy_pool *pool)
 	/* Without a driver nothing unbinds it, and the driver core allows no link. */
 	if (!supplier || supplier == dev || !READ_ONCE(supplier->driver))
 		return 0;
-	/* If its probe() fails yet, nobody unbinds @dev; once it is bound, @dev is tried again. */
-	if (READ_ONCE(supplier->links.status) == DL_DEV_PROBING)
+	/*
+	 * If its probe() fails yet, nobody unbinds @dev; once it is bound, @dev is tried again.
+	 * While it is being unbound, the driver core takes a new link for a mistake.
+	 */
+	switch (READ_ONCE(supplier->links.status)) {
+	case DL_DEV_PROBING:
+	case DL_DEV_UNBINDING:
 		return -EPROBE_DEFER;
+	default:
+		break;
+	}
 	link = device_link_add(dev, supplier, DL_FLAG_AUTOREMOVE_CONSUMER);
 	if (!link)
 		return -EINVAL;

@@ -205,7 +205,7 @@ void buddy_pci_unregister(void);
 int buddy_pci_attach(const struct buddy_pool_config *config, const struct buddy_policy *rules,
 		     u64 *id);
 int buddy_pci_detach(struct pci_dev *pdev, u64 id);
-bool buddy_pci_has(struct pci_dev *pdev, u64 id);
+int buddy_pci_has(struct pci_dev *pdev, u64 id);
 #else
 static inline int buddy_pci_register(const struct buddy_pool_config *config,
 				     const struct buddy_policy *rules)
@@ -228,7 +228,7 @@ static inline int buddy_pci_detach(struct pci_dev *pdev, u64 id)
 	return 0;
 }
 
-static inline bool buddy_pci_has(struct pci_dev *pdev, u64 id)
+static inline int buddy_pci_has(struct pci_dev *pdev, u64 id)
 {
 	return false;
 }
@@ -266,6 +266,6 @@ int buddy_settings_parse(const struct buddy_settings *settings, struct buddy_poo
 struct buddy_admin_pool *buddy_admin_create(const struct buddy_settings *settings);
 void buddy_admin_destroy(struct buddy_admin_pool *made);
 int buddy_admin_retire(struct buddy_admin_pool *made);
-bool buddy_admin_is_gone(const struct buddy_admin_pool *made);
+int buddy_admin_is_gone(const struct buddy_admin_pool *made);
 
 #endif

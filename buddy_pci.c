@@ -54,6 +54,7 @@ static struct {
 struct attached {
 	struct list_head link;
 	struct pci_dev *pdev;
+	bool overridden; /* for us, by the administrator */
 };
 
 static LIST_HEAD(attached_list); /* request.lock */
@@ -95,10 +96,10 @@ static int add_bar(struct pci_dev *pdev, const struct buddy_pool_config *config,
 		       config->name, pci_name(pdev));
 		return -ENODEV;
 	}
-	/* Else what is saved below would not be its state. */
+	/* The kernel does not tell a recovery that failed from one that goes on. */
 	if (pci_channel_offline(pdev)) {
-		pr_err("%s: %s recovers from an error: try again later\n", config->name,
-		       pci_name(pdev));
+		pr_err("%s: %s has not recovered from an error: try again later, or if the log says that it can't, remove it and rescan the bus\n",
+		       config->name, pci_name(pdev));
 		return -EAGAIN;
 	}
 	bar = kzalloc(sizeof(*bar), GFP_KERNEL);
@@ -118,8 +119,6 @@ static int add_bar(struct pci_dev *pdev, const struct buddy_pool_config *config,
 	*id = bar->id;
 	bar->next = pci_get_drvdata(pdev);
 	pci_set_drvdata(pdev, bar);
-	/* For slot_reset() */
-	pci_save_state(pdev);
 	return 0;
 
 destroy_pool:
@@ -129,7 +128,8 @@ free_bar:
 	return err;
 }
 
-static int buddy_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+/* The first pool over the device */
+static int probe(struct pci_dev *pdev)
 {
 	struct buddy_pool_config config = default_config;
 	char name[BUDDY_POOL_NAME_LEN];
@@ -153,6 +153,19 @@ static int buddy_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	/* For a device that is near to other CPUs this is a kworker, which nobody can kill. */
 	return add_bar(pdev, &config, &default_policy,
 		       current->flags & PF_KTHREAD ? NULL : current, &unused);
+}
+
+static int buddy_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	int err = probe(pdev);
+
+	/*
+	 * For slot_reset(). Not with later pools: the device may just have been reset, after
+	 * an error of another one that was not fatal, and have forgotten its BARs.
+	 */
+	if (!err)
+		pci_save_state(pdev);
+	return err;
 }
 
 /* Nothing here waits for user space: open files keep what they need of the node. */
@@ -212,7 +225,8 @@ static pci_ers_result_t buddy_pci_error_detected(struct pci_dev *pdev, pci_chann
 {
 	if (state == pci_channel_io_normal)
 		return PCI_ERS_RESULT_CAN_RECOVER;
-	end_pools(pdev, "fatal error on the bus");
+	end_pools(pdev, state == pci_channel_io_frozen ? "fatal error on the bus" :
+							 "no recovery from an error on the bus");
 	return state == pci_channel_io_frozen ? PCI_ERS_RESULT_NEED_RESET :
 						PCI_ERS_RESULT_DISCONNECT;
 }
@@ -273,7 +287,8 @@ static struct attached *find_attached(const struct pci_dev *pdev)
 /* From here on its driver is anybody's business, or has been since it was overridden. */
 static void forget(struct attached *attached)
 {
-	if (bp_pci_driver_override_is(attached->pdev, &buddy_pci_driver.driver))
+	if (!attached->overridden &&
+	    bp_pci_match_driver_override(attached->pdev, &buddy_pci_driver.driver) > 0)
 		bp_pci_set_driver_override(attached->pdev, "");
 	pci_dev_put(attached->pdev);
 	list_del(&attached->link);
@@ -304,13 +319,20 @@ static int report_unbound(struct pci_dev *pdev, int err)
 static int bind(struct pci_dev *pdev)
 {
 	struct attached *attached = find_attached(pdev);
-	int err;
+	int match, err;
 
 	/* It is there if somebody has unbound the device since. */
 	if (!attached) {
+		match = bp_pci_match_driver_override(pdev, &buddy_pci_driver.driver);
+		if (!match) {
+			pr_err("%s: %s is for another driver, as its driver_override says: write %s or nothing to that first\n",
+			       request.config->name, pci_name(pdev), KBUILD_MODNAME);
+			return -EBUSY;
+		}
 		attached = kzalloc(sizeof(*attached), GFP_KERNEL);
 		if (!attached)
 			return -ENOMEM;
+		attached->overridden = match > 0;
 		attached->pdev = pci_dev_get(pdev);
 		list_add(&attached->link, &attached_list);
 	}
@@ -433,17 +455,19 @@ int buddy_pci_detach(struct pci_dev *pdev, u64 id)
  * @pdev: the device
  * @id: from buddy_pci_attach()
  *
- * Return: false if the device was removed or unbound since.
+ * Return: 1; 0 if the device was removed or unbound since; -EINTR after a signal, as
+ * somebody may be zeroing another BAR of the device.
  */
-bool buddy_pci_has(struct pci_dev *pdev, u64 id)
+int buddy_pci_has(struct pci_dev *pdev, u64 id)
 {
 	struct buddy_bar *first;
-	bool has = false;
+	int has = 0;
 
-	device_lock(&pdev->dev);
+	if (device_lock_interruptible(&pdev->dev))
+		return -EINTR;
 	if (is_ours(pdev)) {
 		first = pci_get_drvdata(pdev);
-		has = *find_bar(&first, id);
+		has = !!*find_bar(&first, id);
 	}
 	device_unlock(&pdev->dev);
 	return has;

@@ -220,6 +220,13 @@ echo other >/sys/bus/pci/devices/$TESTDEV/driver_override
 check "the other goes, too" put large live 0
 check "a driver_override of others stays" \
 	[ "$(cat /sys/bus/pci/devices/$TESTDEV/driver_override)" = other ]
+check "and keeps us out" refused "$BUSY" 'is for another driver' put large live 1
+check "and stays" [ "$(cat /sys/bus/pci/devices/$TESTDEV/driver_override)" = other ]
+echo buddy_pool >/sys/bus/pci/devices/$TESTDEV/driver_override
+check "one for us does not" put large live 1
+check "the other goes again" put large live 0
+check "one that was for us before stays, too" \
+	[ "$(cat /sys/bus/pci/devices/$TESTDEV/driver_override)" = buddy_pool ]
 echo >/sys/bus/pci/devices/$TESTDEV/driver_override
 check "that device is free for all" no_driver $TESTDEV
 check "the device goes away" sh -c "echo $IVSHMEM >$DRIVER/unbind"
