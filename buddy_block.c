@@ -31,8 +31,10 @@
 #include "buddy_chardev.h"
 #include "buddy_compat.h"
 
-/* That zeroing may take of what goes in a hurry, of one file */
+/* That zeroing may take of what goes in a hurry */
 #define ZERO_TIME	HZ
+/* And how many times as long it takes to come again */
+#define ZERO_REST 8U
 
 static struct kmem_cache *row_cache;
 
@@ -617,40 +619,20 @@ static int refuse(struct buddy_pool_alloc *alloc, int err, enum buddy_pool_reaso
 	return err;
 }
 
-/* Remembers for poll() since when there is no space. */
-static void note_refusal(struct buddy_file *file, u64 nr_freed)
-{
-	guard(mutex)(&file->lock);
-	WRITE_ONCE(file->refused_at, nr_freed);
-	/* Not 0 again, should it ever come round */
-	WRITE_ONCE(file->nr_refused, file->nr_refused + 1 ?: 1);
-}
-
-/*
- * That @count blocks of a request came back, which was refused as not all were to be
- * had, is no reason to try again: unless another one of the file was refused since
- * there had been @nr_refused. That may be content with them.
- */
-static void discount_own(struct buddy_file *file, u32 nr_refused, u32 count)
-{
-	guard(mutex)(&file->lock);
-	if (file->nr_refused == (nr_refused + 1 ?: 1))
-		WRITE_ONCE(file->refused_at, file->refused_at + count);
-}
-
 /* Memory for a row of up to @count blocks */
 static int take_memory(struct buddy_file *file, const struct buddy_pool_request *request,
 		       struct buddy_pool_alloc *alloc, struct buddy_row *row, u32 count)
 {
 	struct buddy_node *node = file->node;
 	struct buddy_pool_result result;
-	u64 nr_freed;
+	unsigned long nr_relieved;
 	int err;
 
 	err = buddy_pool_alloc_row(node->pool, request, min(count, BUDDY_ROW_BLOCKS), &result,
-				   &nr_freed);
+				   &nr_relieved);
 	if (err == -ENOSPC) {
-		note_refusal(file, nr_freed);
+		/* For poll(), which waits until space has come back since */
+		WRITE_ONCE(file->refused_at, nr_relieved);
 		return refuse(alloc, err, result.reason, result.largest);
 	}
 	if (err < 0)
@@ -684,33 +666,36 @@ static int zero_new(const struct buddy_node *node, u64 offset, u64 length)
 }
 
 /*
- * Until when blocks of @file may be zeroed that go in a hurry: a process that exits should
- * be gone soon, however many blocks it had, a thread of the kernel that closes files has
- * others to close, and while a mapping goes, all of a process's are locked. All that goes at
- * a time has one second together.
+ * Of blocks that go in a hurry, as much as there is time for: a process that exits should
+ * be gone soon, however many files and blocks it had, and while a mapping goes, all of a
+ * process's are locked. All that goes at a time has one second together, which takes eight
+ * to come again.
  */
-static u64 zero_in_hurry(struct buddy_file *file)
+static void zero_in_hurry(struct buddy_node *node, u64 offset, u64 length)
 {
-	u64 now = get_jiffies_64();
-	u64 until = READ_ONCE(file->zero_until);
+	u64 now = get_jiffies_64(), start = now;
+	u64 rested = max_t(u64, now, atomic64_read(&node->rested));
+	/* In the past if there is no time left: 0 would be as long as it takes. */
+	u64 until = now + ZERO_TIME - min_t(u64, (rested - now) / ZERO_REST, ZERO_TIME + 1);
 
-	if (!until || time_after64(now, until + 10 * ZERO_TIME)) {
-		until = now + ZERO_TIME;
-		WRITE_ONCE(file->zero_until, until);
-	}
-	return until;
+	buddy_pool_zero_old(node->pool, offset, length, until);
+	now = get_jiffies_64();
+	if (now != start)
+		atomic64_set(&node->rested, max(rested, now) + ZERO_REST * (now - start));
 }
 
 /* @unmapped: it was mapped until now */
 static void zero_old(struct buddy_file *file, const struct buddy_piece *piece, bool unmapped)
 {
-	const struct buddy_node *node = file->node;
-	bool hurry = unmapped || current->flags & (PF_EXITING | PF_KTHREAD);
+	struct buddy_node *node = file->node;
+	u64 length = piece->count * piece->length;
 
 	if (!buddy_pool_range(node->pool)->backing || node->policy.zero != BUDDY_POOL_ZERO_FREE)
 		return;
-	buddy_pool_zero_old(node->pool, piece->offset, piece->count * piece->length,
-			    hurry ? zero_in_hurry(file) : 0);
+	if (unmapped || current->flags & (PF_EXITING | PF_KTHREAD))
+		zero_in_hurry(node, piece->offset, length);
+	else
+		buddy_pool_zero_old(node->pool, piece->offset, length, 0);
 }
 
 /* Makes two rows one, if they lie side by side; neither has handles yet. */
@@ -725,61 +710,62 @@ static bool join(struct buddy_file *file, struct buddy_row *row, struct buddy_ro
 	return true;
 }
 
-/*
- * Rows of @count blocks in all, zeroed if need be. On error, too, @nr says how many rows
- * there are.
- */
-static int fill_rows(struct buddy_file *file, const struct buddy_pool_request *request,
+/* Rows of @count blocks in all. On error, too, @nr says how many rows there are. */
+static int take_rows(struct buddy_file *file, const struct buddy_pool_request *request,
 		     struct buddy_pool_alloc *alloc, struct buddy_row **rows, u32 *nr, u32 count)
 {
 	struct buddy_row *row;
 	unsigned int blocks;
-	u64 offset, length;
-	u32 filled;
-	int err = 0;
+	u32 taken;
+	int err;
 
-	for (filled = 0; !err && filled < count; filled += blocks) {
+	for (taken = 0; taken < count; taken += blocks) {
 		row = new_row(file);
 		if (!row)
 			return refuse(alloc, -ENOMEM, BUDDY_POOL_REASON_MEMORY, 0);
 		memcpy(row->label, alloc->label, sizeof(row->label));
-		err = take_memory(file, request, alloc, row, count - filled);
+		err = take_memory(file, request, alloc, row, count - taken);
 		if (err) {
 			free_row(file, row);
 			return err;
 		}
-		offset = row->offset;
 		blocks = row_length(row);
-		length = blocks * row->length;
 		if (!*nr || !join(file, rows[*nr - 1], row))
 			rows[(*nr)++] = row;
-		err = zero_new(file->node, offset, length);
-		/* Where there is nothing to zero, nobody else looks for signals. */
-		if (!err && fatal_signal_pending(current))
-			err = -EINTR;
+		if (fatal_signal_pending(current))
+			return -EINTR;
 	}
+	return 0;
+}
+
+/* Once there is all that was asked for, or it would be for nothing */
+static int zero_rows(const struct buddy_node *node, struct buddy_row **rows, u32 nr)
+{
+	int err = 0;
+	u32 i;
+
+	for (i = 0; !err && i < nr; i++)
+		err = zero_new(node, rows[i]->offset, row_length(rows[i]) * rows[i]->length);
 	return err;
 }
 
 /*
- * Rows that nobody ever saw, of blocks that @count and @charge were charged for. Returns
- * how many blocks they had.
+ * Rows that nobody ever saw, of blocks that @count and @charge were charged for. Wakes
+ * nobody.
  */
-static u32 forget_rows(struct buddy_file *file, struct buddy_row **rows, u32 nr, u32 count,
-		       u64 charge)
+static void forget_rows(struct buddy_file *file, struct buddy_row **rows, u32 nr, u32 count,
+			u64 charge)
 {
 	struct buddy_node *node = file->node;
 	u64 base = node->limits.base;
-	u32 i, filled = 0;
+	u32 i;
 
 	buddy_quota_uncharge(file, count, charge);
 	for (i = 0; i < nr; i++) {
-		filled += row_length(rows[i]);
 		buddy_pool_free_row(node->pool, base + rows[i]->offset, rows[i]->length,
 				    row_length(rows[i]));
 		free_row(file, rows[i]);
 	}
-	return filled;
 }
 
 /**
@@ -795,9 +781,11 @@ int buddy_blocks_alloc(struct buddy_file *file, struct buddy_pool_alloc *alloc,
 		       struct buddy_row **rows, u32 count)
 {
 	const struct buddy_pool_limits *limits = &file->node->limits;
-	u32 nr = 0, nr_refused = READ_ONCE(file->nr_refused);
+	struct buddy_pool *pool = file->node->pool;
+	unsigned int nr_starved = buddy_pool_nr_starved(pool);
 	struct buddy_pool_request request;
 	u64 charge, left;
+	u32 nr = 0;
 	int err;
 
 	if (!to_request(limits, alloc, &request))
@@ -806,14 +794,17 @@ int buddy_blocks_alloc(struct buddy_file *file, struct buddy_pool_alloc *alloc,
 		charge = U64_MAX;
 	if (!buddy_quota_charge(file, count, charge, &left))
 		return refuse_quota(file, &request, alloc, left);
-	err = fill_rows(file, &request, alloc, rows, &nr, count);
+	err = take_rows(file, &request, alloc, rows, &nr, count);
+	if (!err)
+		err = zero_rows(file->node, rows, nr);
 	if (!err && reserve_handles(file, rows, nr))
 		err = refuse(alloc, -ENOMEM, BUDDY_POOL_REASON_MEMORY, 0);
 	if (!err)
 		return nr;
-	count = forget_rows(file, rows, nr, count, charge);
-	if (err == -ENOSPC)
-		discount_own(file, nr_refused, count);
+	forget_rows(file, rows, nr, count, charge);
+	/* To those who knew before that there is too little, this is nothing new. */
+	if (buddy_pool_nr_starved(pool) - nr_starved > (err == -ENOSPC))
+		buddy_pool_wake_waiters(pool);
 	return err;
 }
 
@@ -832,6 +823,7 @@ void buddy_rows_drop(struct buddy_file *file, struct buddy_row **rows, u32 nr)
 	scoped_guard(mutex, &file->lock)
 		drop_handles(file, rows, nr);
 	forget_rows(file, rows, nr, count, count * rows[0]->length);
+	buddy_pool_wake_waiters(file->node->pool);
 }
 
 /*
@@ -859,6 +851,7 @@ static void free_pieces(struct buddy_file *file, struct buddy_piece *pieces, u32
 		if (pieces[i].row)
 			free_row(file, pieces[i].row);
 	}
+	buddy_pool_wake_waiters(node->pool);
 }
 
 /**

@@ -209,7 +209,7 @@ static __poll_t buddy_file_poll(struct file *filp, struct poll_table_struct *tab
 	poll_wait(filp, buddy_pool_space_queue(pool), table);
 	if (buddy_pool_is_gone(pool))
 		return EPOLLERR | EPOLLHUP;
-	if (READ_ONCE(file->nr_refused) && buddy_pool_nr_freed(pool) == READ_ONCE(file->refused_at))
+	if (buddy_pool_nr_relieved(pool) == READ_ONCE(file->refused_at))
 		return 0;
 	return EPOLLIN | EPOLLRDNORM;
 }

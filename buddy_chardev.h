@@ -52,6 +52,8 @@ struct buddy_user {
  * @retired: nobody may open it any more
  * @quota_lock: guards @users, and what files and users have
  * @users: users with open files
+ * @rested: in jiffies, when blocks that go in a hurry have made up for the time that was
+ *	spent on zeroing such, see zero_in_hurry()
  * @name: under /sys/class/misc
  * @path: under /dev
  */
@@ -66,6 +68,7 @@ struct buddy_node {
 	bool retired;
 	spinlock_t quota_lock;		/* what users and files have */
 	struct rb_root users;
+	atomic64_t rested;
 	char name[sizeof("buddy_pool-") + BUDDY_POOL_NAME_LEN];
 	char path[sizeof("buddy_pool/") + BUDDY_POOL_NAME_LEN];
 };
@@ -82,10 +85,7 @@ struct buddy_node {
  * @by_offset: those of them whose handles are valid
  * @last_handle: the handle given last
  * @spare: a row that is not used, or NULL; taken and put without @lock
- * @nr_refused: how many ALLOCs found no space; written with @lock
- * @refused_at: buddy_pool_nr_freed() when the last of them did; likewise
- * @zero_until: in jiffies, until when blocks may be zeroed that go in a hurry, see
- *	zero_in_hurry(); 0 as long as none did
+ * @refused_at: buddy_pool_nr_relieved() when the last ALLOC found no space; 0 if none did
  * @user: whose file it is
  * @nr_blocks: its blocks, held ones included; buddy_node.quota_lock
  * @nr_bytes: likewise
@@ -99,9 +99,7 @@ struct buddy_file {
 	struct rb_root by_offset;
 	u32 last_handle;
 	struct buddy_row *spare;
-	u32 nr_refused;
-	u64 refused_at;
-	u64 zero_until;
+	unsigned long refused_at;
 	struct buddy_user *user;
 	u64 nr_blocks;
 	u64 nr_bytes;

@@ -150,21 +150,24 @@ void buddy_pool_unhold(struct buddy_pool *pool, u64 address, u64 size);
 
 /*
  * buddy_pool_alloc() for the node, which sees to it that blocks are zero if they must
- * be. If it returns -ENOSPC, there was no space when buddy_pool_nr_freed() was
- * @nr_freed.
+ * be. If it returns -ENOSPC, buddy_pool_nr_relieved() stays at @nr_relieved as long as no
+ * space comes back.
  */
 int buddy_pool_alloc_for_node(struct buddy_pool *pool, const struct buddy_pool_request *request,
-			      struct buddy_pool_result *result, u64 *nr_freed);
+			      struct buddy_pool_result *result, unsigned long *nr_relieved);
 
 /* Many of one kind; see there */
 int buddy_pool_alloc_row(struct buddy_pool *pool, const struct buddy_pool_request *request,
-			 unsigned int count, struct buddy_pool_result *result, u64 *nr_freed);
+			 unsigned int count, struct buddy_pool_result *result,
+			 unsigned long *nr_relieved);
 void buddy_pool_free_row(struct buddy_pool *pool, u64 address, u64 size, unsigned int count);
 
 enum buddy_pool_reason buddy_pool_check(struct buddy_pool *pool,
 					const struct buddy_pool_request *request);
 wait_queue_head_t *buddy_pool_space_queue(struct buddy_pool *pool);
-u64 buddy_pool_nr_freed(struct buddy_pool *pool);
+unsigned long buddy_pool_nr_relieved(struct buddy_pool *pool);
+unsigned int buddy_pool_nr_starved(struct buddy_pool *pool);
+void buddy_pool_wake_waiters(struct buddy_pool *pool);
 
 #define BUDDY_POOL_DRIVER_VERSION	(0 << 16 | 1 << 8 | 0)
 

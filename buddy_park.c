@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Parking; see buddy_park.h for what it is and does. */
+#include <asm/barrier.h>
 #include <linux/bitops.h>
 #include <linux/compiler.h>
 #include <linux/errno.h>
@@ -13,6 +14,7 @@ static void unpark(struct buddy_park *park, unsigned int order)
 	park->block[order] = 0;
 	/* In this order, as nobody who looks without a lock shall take it for taken. */
 	buddy_core_release(&park->core, index, 1ULL << order);
+	smp_wmb(); /* with bytes_taken_unlocked() */
 	park->nr_parked -= 1ULL << order;
 }
 

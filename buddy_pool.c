@@ -48,6 +48,7 @@
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include "buddy_dirty.h"
 #include "buddy_internal.h"
@@ -64,8 +65,12 @@ enum stage {
 
 struct buddy_pool {
 	struct buddy_shards shards;
-	wait_queue_head_t space;	/* those who wait for a free */
-	struct irq_work wake;		/* wakes them */
+	atomic_t starving; /* a request of the node found no space since the last free */
+	atomic_t nr_starved; /* so did so many, ever */
+	atomic_long_t nr_relieved; /* rises when space comes back after one did */
+	wait_queue_head_t space; /* those who wait for that */
+	struct work_struct waking; /* wakes them */
+	struct irq_work wake; /* has them woken, where that can't be asked for */
 	struct kref ref;
 	struct list_head link;		/* pool_list_lock */
 	enum stage stage;		/* likewise */
@@ -224,9 +229,26 @@ static int try_alloc(struct buddy_pool *pool, const struct buddy_pool_request *r
 	return buddy_span_alloc(&pool->shards, request, result);
 }
 
+/*
+ * For a request that found no space and is about to try once more. What is freed from here
+ * on makes a difference, and only that: who frees has had a lock before that was taken here,
+ * and the second try sees it, or takes it later, and then sees that somebody starves.
+ */
+static unsigned long starve(struct buddy_pool *pool)
+{
+	unsigned long nr_relieved = buddy_pool_nr_relieved(pool);
+	unsigned int i;
+
+	atomic_inc(&pool->nr_starved);
+	atomic_set_release(&pool->starving, 1);
+	for (i = 0; i < pool->shards.nr; i++)
+		buddy_shard_sync(&pool->shards.shard[i]);
+	return nr_relieved;
+}
+
 /* What alloc_plain() did not grant */
 static noinline int alloc_other(struct buddy_pool *pool, const struct buddy_pool_request *request,
-				struct buddy_pool_result *result, u64 *nr_freed)
+				struct buddy_pool_result *result, unsigned long *nr_relieved)
 {
 	int err;
 
@@ -235,9 +257,8 @@ static noinline int alloc_other(struct buddy_pool *pool, const struct buddy_pool
 		return -ENODEV;
 	}
 	err = try_alloc(pool, request, result);
-	if (unlikely(err == -ENOSPC && nr_freed)) {
-		/* What is freed from here on makes a difference, and only that. */
-		*nr_freed = buddy_pool_nr_freed(pool);
+	if (unlikely(err == -ENOSPC && nr_relieved)) {
+		*nr_relieved = starve(pool);
 		err = try_alloc(pool, request, result);
 	}
 	if (unlikely(err))
@@ -245,13 +266,13 @@ static noinline int alloc_other(struct buddy_pool *pool, const struct buddy_pool
 	return err;
 }
 
-/* If there is no space, sets @nr_freed, which may be NULL; see buddy_internal.h */
+/* If there is no space, sets @nr_relieved, which may be NULL; see buddy_internal.h */
 int buddy_pool_alloc_for_node(struct buddy_pool *pool, const struct buddy_pool_request *request,
-			      struct buddy_pool_result *result, u64 *nr_freed)
+			      struct buddy_pool_result *result, unsigned long *nr_relieved)
 {
 	if (alloc_plain(pool, request, result))
 		return 0;
-	return alloc_other(pool, request, result, nr_freed);
+	return alloc_other(pool, request, result, nr_relieved);
 }
 
 /*
@@ -259,13 +280,14 @@ int buddy_pool_alloc_for_node(struct buddy_pool *pool, const struct buddy_pool_r
  * what buddy_pool_alloc_for_node() does of one.
  */
 int buddy_pool_alloc_row(struct buddy_pool *pool, const struct buddy_pool_request *request,
-			 unsigned int count, struct buddy_pool_result *result, u64 *nr_freed)
+			 unsigned int count, struct buddy_pool_result *result,
+			 unsigned long *nr_relieved)
 {
 	unsigned int nr = 0;
 
 	if (count > 1 && !READ_ONCE(pool->gone))
 		nr = buddy_span_alloc_row(&pool->shards, request, count, result);
-	return nr ?: buddy_pool_alloc_for_node(pool, request, result, nr_freed) ?: 1;
+	return nr ?: buddy_pool_alloc_for_node(pool, request, result, nr_relieved) ?: 1;
 }
 
 int buddy_pool_alloc(struct buddy_pool *pool, const struct buddy_pool_request *request,
@@ -286,28 +308,59 @@ int buddy_pool_alloc(struct buddy_pool *pool, const struct buddy_pool_request *r
 }
 EXPORT_SYMBOL_GPL(buddy_pool_alloc);
 
-static void wake_all(struct irq_work *work)
+static void wake_all(struct work_struct *work)
 {
-	wake_up_all(&container_of(work, struct buddy_pool, wake)->space);
+	wake_up_all(&container_of(work, struct buddy_pool, waking)->space);
 }
 
-static void wake_waiters(struct buddy_pool *pool)
+static void wake_later(struct irq_work *work)
 {
-	/*
-	 * waitqueue_active() needs no barrier here: a waiter enters the queue and
-	 * then takes the lock of each shard, in buddy_pool_nr_freed(); a free has
-	 * held it before. Either the waiter sees the free, or this the waiter.
-	 */
-	if (likely(!waitqueue_active(&pool->space)))
+	schedule_work(&container_of(work, struct buddy_pool, wake)->waking);
+}
+
+/* Somebody starves no more, perhaps. */
+static noinline void relieve(struct buddy_pool *pool)
+{
+	if (!atomic_xchg(&pool->starving, 0))
 		return;
+	atomic_long_inc(&pool->nr_relieved);
 	/*
-	 * The caller may hold a raw spinlock, inside which the queue's lock may not be
-	 * taken (on PREEMPT_RT it sleeps), or one that a waiter takes when it is woken.
+	 * There may be as many who wait as users like: they are woken at a kworker's expense.
+	 * The caller may hold a raw spinlock, inside which that may not be asked for.
 	 */
 	if (preemptible())
-		wake_up_all(&pool->space);
+		schedule_work(&pool->waking);
 	else
 		irq_work_queue(&pool->wake);
+}
+
+/**
+ * buddy_pool_wake_waiters() - space came back
+ * @pool: the pool
+ *
+ * Does nothing unless a node's request has found none since this did something.
+ */
+void buddy_pool_wake_waiters(struct buddy_pool *pool)
+{
+	if (unlikely(atomic_read(&pool->starving)))
+		relieve(pool);
+}
+
+static __always_inline int free_block(struct buddy_pool *pool, u64 address,
+				      enum buddy_pool_reason *reason)
+{
+	int err;
+
+	if (unlikely(!in_pool(pool, address))) {
+		buddy_shard_count_bad_free(pool->shards.shard, BUDDY_POOL_REASON_OUT_OF_RANGE);
+		if (reason)
+			*reason = BUDDY_POOL_REASON_OUT_OF_RANGE;
+		return -ERANGE;
+	}
+	err = buddy_shard_free(buddy_shards_of(&pool->shards, address), address, reason);
+	if (unlikely(err == -EXDEV))
+		err = buddy_span_free(&pool->shards, address, reason);
+	return err;
 }
 
 int buddy_pool_free(struct buddy_pool *pool, u64 address, enum buddy_pool_reason *reason)
@@ -319,17 +372,9 @@ int buddy_pool_free(struct buddy_pool *pool, u64 address, enum buddy_pool_reason
 			*reason = BUDDY_POOL_REASON_GONE;
 		return -EINVAL;
 	}
-	if (unlikely(!in_pool(pool, address))) {
-		buddy_shard_count_bad_free(pool->shards.shard, BUDDY_POOL_REASON_OUT_OF_RANGE);
-		if (reason)
-			*reason = BUDDY_POOL_REASON_OUT_OF_RANGE;
-		return -ERANGE;
-	}
-	err = buddy_shard_free(buddy_shards_of(&pool->shards, address), address, reason);
-	if (unlikely(err == -EXDEV))
-		err = buddy_span_free(&pool->shards, address, reason);
+	err = free_block(pool, address, reason);
 	if (!err)
-		wake_waiters(pool);
+		buddy_pool_wake_waiters(pool);
 	return err;
 }
 EXPORT_SYMBOL_GPL(buddy_pool_free);
@@ -349,17 +394,15 @@ static unsigned int free_some(struct buddy_pool *pool, u64 address, u64 size, un
 	return count > 1 && buddy_shard_free_row(shard, address, size, count) ? count : 0;
 }
 
-/* Frees @count blocks side by side, of @size bytes each, that the caller has */
+/* Frees @count blocks side by side, of @size bytes each, that the caller has; wakes nobody */
 void buddy_pool_free_row(struct buddy_pool *pool, u64 address, u64 size, unsigned int count)
 {
 	unsigned int nr;
 
 	for (; count; count -= nr, address += nr * size) {
 		nr = count > 1 ? free_some(pool, address, size, count) : 0;
-		if (nr) {
-			wake_waiters(pool);
-		} else {
-			buddy_pool_free(pool, address, NULL);
+		if (!nr) {
+			free_block(pool, address, NULL);
 			nr = 1;
 		}
 	}
@@ -431,7 +474,7 @@ int buddy_pool_unreserve(struct buddy_pool *pool, u64 address, u64 size)
 		return -EINVAL;
 	err = buddy_span_unreserve(&pool->shards, address, size);
 	if (!err)
-		wake_waiters(pool);
+		buddy_pool_wake_waiters(pool);
 	return err;
 }
 EXPORT_SYMBOL_GPL(buddy_pool_unreserve);
@@ -492,21 +535,22 @@ const struct buddy_range *buddy_pool_range(const struct buddy_pool *pool)
 	return &pool->range;
 }
 
-/* Where to wait until buddy_pool_nr_freed() changes */
+/* Where to wait until buddy_pool_nr_relieved() changes */
 wait_queue_head_t *buddy_pool_space_queue(struct buddy_pool *pool)
 {
 	return &pool->space;
 }
 
-/* Rises whenever space comes back. */
-u64 buddy_pool_nr_freed(struct buddy_pool *pool)
+/* Never 0 */
+unsigned long buddy_pool_nr_relieved(struct buddy_pool *pool)
 {
-	u64 nr = 0;
-	unsigned int i;
+	return atomic_long_read(&pool->nr_relieved);
+}
 
-	for (i = 0; i < pool->shards.nr; i++)
-		nr += buddy_shard_nr_freed(&pool->shards.shard[i]);
-	return nr;
+/* How many requests of nodes found no space */
+unsigned int buddy_pool_nr_starved(struct buddy_pool *pool)
+{
+	return atomic_read(&pool->nr_starved);
 }
 
 /* A free that did not get as far as an address */
@@ -581,8 +625,14 @@ static s64 zero_some(struct buddy_pool *pool, u64 offset, u64 end)
 	}
 	if (err)
 		return err;
-	buddy_range_zero(&pool->range, offset, step);
+	/* Whoever pulled the device may wait for this before anybody is told. */
+	if (pool->range.pdev && pci_channel_offline(pool->range.pdev))
+		err = -ENODEV;
+	else
+		buddy_range_zero(&pool->range, offset, step);
 	buddy_pool_leave_range(pool);
+	if (err)
+		return err;
 	atomic64_add(step, &pool->zeroed);
 	cond_resched();
 	return step;
@@ -1016,7 +1066,9 @@ struct buddy_pool *buddy_pool_create_for(struct device *dev, const struct buddy_
 		return ERR_PTR(-ENOMEM);
 	kref_init(&pool->ref);
 	init_waitqueue_head(&pool->space);
-	init_irq_work(&pool->wake, wake_all);
+	atomic_long_set(&pool->nr_relieved, 1);
+	INIT_WORK(&pool->waking, wake_all);
+	init_irq_work(&pool->wake, wake_later);
 	init_rwsem(&pool->range_lock);
 	BLOCKING_INIT_NOTIFIER_HEAD(&pool->notifiers);
 	raw_spin_lock_init(&pool->dirty_lock);
@@ -1097,6 +1149,7 @@ static void free_pool(struct buddy_pool *pool)
 	if (nr)
 		pr_warn("%s: destroyed with %llu blocks still allocated\n", pool_name(pool), nr);
 	irq_work_sync(&pool->wake);
+	cancel_work_sync(&pool->waking);
 	buddy_range_release(&pool->range);
 	for (i = 0; i < pool->shards.nr; i++)
 		buddy_shard_destroy(&pool->shards.shard[i]);

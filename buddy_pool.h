@@ -32,7 +32,8 @@
  * addresses, or its reverse. Last it takes the shortest free run that crosses from
  * one shard to the next. Only that choice differs from a pool of one shard: windows,
  * alignments and fixed addresses are met just the same, and nothing is refused that
- * fits. An extent of free memory that buddy_pool_query() reports ends with a shard.
+ * fits, unless others take and give back meanwhile. An extent of free memory that
+ * buddy_pool_query() reports ends with a shard.
  *
  * Contexts. Functions that work on blocks, buddy_pool_alloc(), _free(), _query(),
  * _next() and _usage(), work in process, softirq and hard interrupt context,
@@ -316,7 +317,8 @@ struct buddy_pool *buddy_pool_get(const char *name);
  * * -EPROBE_DEFER: there is no such pool, or it is going. The driver core tries
  *   again whenever a device is bound, as the one of the pool may be
  * * -EINVAL: @name is NULL or empty; or the pool's device is below @dev, so
- *   that it can't be a supplier: use buddy_pool_get() and a notifier
+ *   that it can't be a supplier: use buddy_pool_get() and a notifier; or the driver
+ *   core had no memory for the link
  * * -ENOMEM: out of kernel memory
  */
 struct buddy_pool *devm_buddy_pool_get(struct device *dev, const char *name);

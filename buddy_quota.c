@@ -5,7 +5,9 @@
  * What counts is what is taken from others: whole blocks, also those that are
  * freed but still mapped. The user is the one who opened the file, whoever uses
  * it later. Users of a namespace that somebody has made, who may make as many as he has
- * ids, are that one. All under buddy_node.quota_lock, inside which nothing is taken.
+ * ids, are that one. (Who puts set-user-id files of those ids where they are heeded, and
+ * runs them outside, is several: nothing tells whose ids they are.) All under
+ * buddy_node.quota_lock, inside which nothing is taken.
  */
 #include <linux/cleanup.h>
 #include <linux/cred.h>

@@ -64,8 +64,13 @@ static u64 bytes_taken_unlocked(const struct buddy_shard *shard)
 	do {
 		seq = read_seqcount_begin(&shard->shards->reserving);
 		/* Racy, as told above; a sum that is far off is cut to what can be. */
-		rest = data_race((buddy_park_nr_free(&shard->park) << shard->shift) +
-				 shard->reserved);
+		rest = data_race(shard->park.nr_parked);
+		/* With unpark(): what moves counts twice rather than not at all. */
+		smp_rmb();
+		/* Racy likewise */
+		rest += data_race(shard->park.core.nr_free);
+		/* Racy likewise */
+		rest = (rest << shard->shift) + data_race(shard->reserved);
 	} while (read_seqcount_retry(&shard->shards->reserving, seq));
 	return rest < shard->size ? shard->size - rest : 0;
 }
@@ -388,7 +393,6 @@ struct buddy_reservation *buddy_shard_remove_reservation(struct buddy_shard *sha
 		return NULL;
 	rb_erase(&reservation->link, &shard->reservations);
 	shard->nr_special--;
-	shard->nr_unreserved++;
 	return reservation;
 }
 
@@ -584,10 +588,10 @@ void buddy_shard_count_bad_free(struct buddy_shard *shard, enum buddy_pool_reaso
 	shard->bad_free[reason]++;
 }
 
-u64 buddy_shard_nr_freed(struct buddy_shard *shard)
+void buddy_shard_sync(struct buddy_shard *shard)
 {
-	guard(raw_spinlock_irqsave)(&shard->lock);
-	return shard->frees + shard->nr_unreserved;
+	scoped_guard(raw_spinlock_irqsave, &shard->lock) {
+	}
 }
 
 void buddy_shard_hold(struct buddy_shard *shard, u64 size)

@@ -61,7 +61,6 @@ struct buddy_reservation {
  *	0, and the most bytes that were ever in blocks, if there is one shard
  * @nr_special: reserved ranges that begin here, @front and @back if not 0; while it
  *	is 0, all allocations are plain blocks
- * @nr_unreserved: rises with each reserved range given back
  * @front: so many blocks at the beginning belong to what begins in the shard before.
  *	Written with buddy_shards.span_lock held as well, so read under either
  * @back: so many blocks at the end belong to what goes on in the next, likewise
@@ -93,7 +92,6 @@ struct buddy_shard {
 	u64 calm_from;
 	u64 calm;
 	u64 nr_special;
-	u64 nr_unreserved;
 	u64 front;
 	u64 back;
 	struct rb_root reservations;
@@ -207,8 +205,8 @@ int buddy_shard_query(struct buddy_shard *shard, u64 address, u64 *start, u64 *s
 void buddy_shard_count_refused(struct buddy_shard *shard, int err, enum buddy_pool_reason reason);
 void buddy_shard_count_bad_free(struct buddy_shard *shard, enum buddy_pool_reason reason);
 
-/* Rises whenever space comes back. */
-u64 buddy_shard_nr_freed(struct buddy_shard *shard);
+/* Returns when those are done who have the lock. */
+void buddy_shard_sync(struct buddy_shard *shard);
 
 /* A block of @size bytes lost its owner and is kept by mappings; and lost those. */
 void buddy_shard_hold(struct buddy_shard *shard, u64 size);

@@ -317,8 +317,9 @@ static bool is_exhausted(struct buddy_shards *shards, const struct buddy_core_re
 }
 
 /*
- * All shards that matter at once. As nothing changes meanwhile, a refusal is right:
- * no free block that the request would fit into went from one to the other.
+ * All shards that matter at once. As nothing changes meanwhile, a refusal is right of
+ * blocks: none that the request would fit into went from one shard to the other. For a run
+ * of several blocks each shard was searched before, and here only what crosses their ends.
  */
 static int alloc_from_all(struct buddy_shards *shards, const struct buddy_pool_request *request,
 			  const struct buddy_core_request *wanted, struct buddy_pool_result *result)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Who waits for space in poll() is woken by a free in any context, but not inside
- * the locks of the caller. Needs a pool with a node, pool=.
+ * Who waits for space in poll(), as a request of his found none, is woken by a free in any
+ * context, but not inside the locks of the caller. Needs a pool with a node, pool=.
  */
 #include <linux/completion.h>
 #include <linux/err.h>
@@ -9,11 +9,14 @@
 #include <linux/irqflags.h>
 #include <linux/jiffies.h>
 #include <linux/kernel.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/poll.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
 #include <linux/sizes.h>
 #include <linux/spinlock.h>
+#include <linux/uaccess.h>
 #include <linux/wait.h>
 
 #include "api_test.h"
@@ -42,14 +45,34 @@ static void on_poll(struct file *file, wait_queue_head_t *queue, poll_table *tab
 	add_wait_queue(queue, &waiter.entry);
 }
 
+/* Asks for all of the pool, of which somebody has a block, as a program does. */
+static long be_refused(struct file *file, struct buddy_pool *pool)
+{
+	struct buddy_pool_alloc alloc = { .size = sizeof(alloc) };
+	static struct buddy_pool_usage usage;
+	long err = -EFAULT;
+	unsigned long arg;
+
+	arg = vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, 0);
+	if (IS_ERR_VALUE(arg))
+		return arg;
+	buddy_pool_usage(pool, &usage);
+	alloc.length = usage.size;
+	if (!copy_to_user((void __user *)arg, &alloc, sizeof(alloc)))
+		err = file->f_op->unlocked_ioctl(file, BUDDY_POOL_ALLOC, arg);
+	vm_munmap(arg, PAGE_SIZE);
+	return err;
+}
+
 /* Frees a block as one that @enter and @leave surround. */
-static void check_wake(struct buddy_pool *pool, const char *where, void (*enter)(void),
-		       void (*leave)(void))
+static void check_wake(struct file *file, struct buddy_pool *pool, const char *where,
+		       void (*enter)(void), void (*leave)(void))
 {
 	const struct buddy_pool_request request = { .size = SZ_4K };
 	struct buddy_pool_result block;
 
-	if (!check(!buddy_pool_alloc(pool, &request, &block), "a block"))
+	if (!check(!buddy_pool_alloc(pool, &request, &block), "a block") ||
+	    !check(be_refused(file, pool) == -ENOSPC, "a program that wants all of it"))
 		return;
 	reinit_completion(&waiter.woken);
 	waiter.called_inside = false;
@@ -99,8 +122,8 @@ void api_wakes(void)
 	init_poll_funcptr(&waiter.table, on_poll);
 	vfs_poll(file, &waiter.table);
 	if (check(waiter.queue, "poll() has a queue")) {
-		check_wake(pool, "in a raw spinlock", lock_raw, unlock_raw);
-		check_wake(pool, "with interrupts off", irqs_off, irqs_on);
+		check_wake(file, pool, "in a raw spinlock", lock_raw, unlock_raw);
+		check_wake(file, pool, "with interrupts off", irqs_off, irqs_on);
 		remove_wait_queue(waiter.queue, &waiter.entry);
 	}
 	filp_close(file, NULL);

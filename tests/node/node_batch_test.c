@@ -121,6 +121,24 @@ TEST_F(node, B43_no_space_for_item_k_gives_none)
 	}
 }
 
+/* Of what neither of them gets, both know that it is too little. */
+TEST_F(node, B43_refused_batches_do_not_wake_each_other)
+{
+	struct pollfd p = { .fd = self->fd, .events = POLLIN };
+	struct buddy_pool_alloc most;
+
+	ASSERT_OK(alloc_at(self->other, 0, POOL - 5 * PAGE, &most));
+	ASSERT_ERR(ENOSPC, alloc_batch(self->fd, PAGE, 10));
+	ASSERT_ERR(ENOSPC, alloc_batch(self->other, PAGE, 10));
+	EXPECT_EQ(0, poll(&p, 1, 0));
+	p.fd = self->other;
+	EXPECT_EQ(0, poll(&p, 1, 0));
+	ASSERT_OK(free_handle(self->other, most.handle));
+	EXPECT_EQ(1, poll(&p, 1, 0));
+	p.fd = self->fd;
+	EXPECT_EQ(1, poll(&p, 1, 0));
+}
+
 /* What the batch itself gave back is no news to somebody who waits for space. */
 TEST_F(node, B43_a_refused_batch_does_not_wake_its_caller)
 {

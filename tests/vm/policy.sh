@@ -37,9 +37,12 @@ run_ktap "zero=free: I05 old contents" node_owner_test -t I05_what_the_memory_he
 run_ktap "zero=free: mappings" node_mmap_test
 run_ktap "zero=free: owners" node_owner_test
 run_ktap "zero=free: batches" node_batch_test
-run_ktap "zero=free: I02 D17 processes that end" \
-	zero_test -t I02_D17_the_end_of_a_process_is_not_held_up_by_zeroing
 check "unloads" unload
+for end in exit death exit_with_many_files; do
+	check "zero=free: loads" load base=0x30000000 size=64M zero=free
+	run_ktap "zero=free: I02 D17 $end" zero_test -t I02_D17_${end}_is_not_held_up_by_zeroing
+	check "unloads" unload
+done
 killed free
 
 policy "zero=never" zero=never

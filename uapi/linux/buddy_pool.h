@@ -17,7 +17,8 @@
  * written on success and, where a struct has a @reason, on refusal as well.
  *
  * poll() says POLLIN unless nothing was freed since a request of this open file last
- * found no space: who got ENOSPC waits for it and tries again. It says
+ * found no space: who got ENOSPC waits for it and tries again. Threads that wait for
+ * different requests need an open file each. It says
  * POLLERR and POLLHUP once the device went away. /proc/PID/fdinfo/FD tells
  * administrators the pool, how much the open file has, and its first blocks with their
  * labels.
@@ -111,7 +112,7 @@ enum buddy_pool_backing {
  * was reserved, and what a process left that had to die: a call that is killed stops
  * zeroing at once, a process that exits, killed or not, after a second at most. So does
  * munmap() of blocks that were freed before, since the process's other mappings wait
- * meanwhile.
+ * meanwhile. That second is for all of them together, and takes eight to come again.
  */
 enum buddy_pool_zero {
 	BUDDY_POOL_ZERO_NEVER = 1,	/* they hold what others left there */
@@ -335,7 +336,8 @@ struct buddy_pool_extent {
  * @count: in: room, 1 to 65536; out: entries filled
  * @__reserved: must be 0
  * @next: out: @start of the next call; equal to the length of the range at the
- *	end. Each entry is true of the moment it was looked at
+ *	end. Each entry is true of the moment it was looked at, so a free one may reach
+ *	back over those before it, with which it has merged since
  */
 struct buddy_pool_extents {
 	__u32 size;

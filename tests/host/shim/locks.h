@@ -136,6 +136,11 @@ static inline void smp_mb(void)
 }
 
 /* Full barriers, where the kernel has those that are just enough */
+static inline void smp_rmb(void)
+{
+	smp_mb();
+}
+
 static inline void write_seqcount_begin(seqcount_raw_spinlock_t *s)
 {
 	lockdep_assert_held(s->lock);
