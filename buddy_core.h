@@ -189,7 +189,8 @@ void buddy_core_init(struct buddy_core *core, u64 first, u64 nr, void *metadata)
  *
  * Takes the run from the smallest maximal free block, of the order of the run
  * or of its alignment or more, that lies in the window; the lowest
- * (BUDDY_CORE_TOP_DOWN: highest) of several. Then from one that the window cuts.
+ * (BUDDY_CORE_TOP_DOWN: highest) of several. Then from one that the window cuts, again
+ * the lowest (highest).
  * Runs that cross block boundaries are left to buddy_core_search().
  *
  * Return:

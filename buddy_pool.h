@@ -24,8 +24,9 @@
  *
  * Where a block is placed. It begins at the lowest address of the free block that
  * fits best, in that it is the smallest power of two that will do; with
- * BUDDY_POOL_ALLOC_TOP_DOWN, as high as there can be. If no such block is free, at
- * the lowest (highest) address where a free run is long enough.
+ * BUDDY_POOL_ALLOC_TOP_DOWN, as high as there can be. If no such block is free, nor
+ * enough of one that the window cuts, at the lowest (highest) address where a free run is
+ * long enough.
  *
  * A pool of several shards does so in one shard after the other: first in that of
  * the CPU, then in the others; with a window or TOP_DOWN, in the order of their

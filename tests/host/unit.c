@@ -596,6 +596,17 @@ static void window_fails_when_full(void)
 	CHECK(alloc(512) == 0);
 }
 
+/* Of the two blocks that a window cuts, the lower one unless the higher is asked for. */
+static void window_cuts_blocks(void)
+{
+	open_pool(0, 16);
+	CHECK(take(0, 4) && take(12, 4));
+	CHECK(alloc_in(3, 0, 5, 11, 0) == 5 && give(5));
+	CHECK(alloc_in(3, 0, 5, 11, BUDDY_CORE_TOP_DOWN) == 8);
+	CHECK(alloc_in(3, 0, 5, 11, BUDDY_CORE_TOP_DOWN) == 5);
+	CHECK(alloc_in(3, 0, 5, 11, 0) == NOWHERE);
+}
+
 static void contiguous_thirds(void)
 {
 	u64 i;
@@ -1080,6 +1091,7 @@ static const struct {
 	{ "W1 each window", window_each },
 	{ "W3 growing window", window_grows },
 	{ "W6 full window", window_fails_when_full },
+	{ "window that cuts two blocks", window_cuts_blocks },
 	{ "C1 thirds", contiguous_thirds },
 	{ "C2 C3 C6 sizes that are no powers of two", contiguous_not_a_power_of_two },
 	{ "C4 runs across blocks", contiguous_across_blocks },
