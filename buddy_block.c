@@ -782,7 +782,7 @@ int buddy_blocks_alloc(struct buddy_file *file, struct buddy_pool_alloc *alloc,
 {
 	const struct buddy_pool_limits *limits = &file->node->limits;
 	struct buddy_pool *pool = file->node->pool;
-	unsigned int nr_starved = buddy_pool_nr_starved(pool);
+	unsigned int nr_answered = buddy_pool_nr_answered(pool);
 	struct buddy_pool_request request;
 	u64 charge, left;
 	u32 nr = 0;
@@ -803,7 +803,7 @@ int buddy_blocks_alloc(struct buddy_file *file, struct buddy_pool_alloc *alloc,
 		return nr;
 	forget_rows(file, rows, nr, count, charge);
 	/* To those who knew before that there is too little, this is nothing new. */
-	if (buddy_pool_nr_starved(pool) - nr_starved > (err == -ENOSPC))
+	if (nr && buddy_pool_nr_starved(pool) - nr_answered > (err == -ENOSPC))
 		buddy_pool_wake_waiters(pool);
 	return err;
 }

@@ -167,6 +167,7 @@ enum buddy_pool_reason buddy_pool_check(struct buddy_pool *pool,
 wait_queue_head_t *buddy_pool_space_queue(struct buddy_pool *pool);
 unsigned long buddy_pool_nr_relieved(struct buddy_pool *pool);
 unsigned int buddy_pool_nr_starved(struct buddy_pool *pool);
+unsigned int buddy_pool_nr_answered(struct buddy_pool *pool);
 void buddy_pool_wake_waiters(struct buddy_pool *pool);
 
 #define BUDDY_POOL_DRIVER_VERSION	(0 << 16 | 1 << 8 | 0)

@@ -66,7 +66,8 @@ enum stage {
 struct buddy_pool {
 	struct buddy_shards shards;
 	atomic_t starving; /* a request of the node found no space since the last free */
-	atomic_t nr_starved; /* so did so many, ever */
+	atomic_t nr_starved; /* so did so many, ever, */
+	atomic_t nr_answered; /* and so many of them were told, or found some after all */
 	atomic_long_t nr_relieved; /* rises when space comes back after one did */
 	wait_queue_head_t space; /* those who wait for that */
 	struct work_struct waking; /* wakes them */
@@ -260,6 +261,9 @@ static noinline int alloc_other(struct buddy_pool *pool, const struct buddy_pool
 	if (unlikely(err == -ENOSPC && nr_relieved)) {
 		*nr_relieved = starve(pool);
 		err = try_alloc(pool, request, result);
+		/* With buddy_pool_nr_answered(): whoever sees it counted takes nothing from it. */
+		smp_mb__before_atomic();
+		atomic_inc(&pool->nr_answered);
 	}
 	if (unlikely(err))
 		buddy_shard_count_refused(pool->shards.shard, err, result->reason);
@@ -547,10 +551,18 @@ unsigned long buddy_pool_nr_relieved(struct buddy_pool *pool)
 	return atomic_long_read(&pool->nr_relieved);
 }
 
-/* How many requests of nodes found no space */
+/*
+ * How many requests of nodes found no space and tried again; and of how many that is over. If
+ * the first is now what the second was, nobody has missed what was held for a moment between.
+ */
 unsigned int buddy_pool_nr_starved(struct buddy_pool *pool)
 {
 	return atomic_read(&pool->nr_starved);
+}
+
+unsigned int buddy_pool_nr_answered(struct buddy_pool *pool)
+{
+	return atomic_read_acquire(&pool->nr_answered);
 }
 
 /* A free that did not get as far as an address */

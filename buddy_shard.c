@@ -68,9 +68,8 @@ static u64 bytes_taken_unlocked(const struct buddy_shard *shard)
 		/* With unpark(): what moves counts twice rather than not at all. */
 		smp_rmb();
 		/* Racy likewise */
-		rest += data_race(shard->park.core.nr_free);
-		/* Racy likewise */
-		rest = (rest << shard->shift) + data_race(shard->reserved);
+		rest = data_race(((rest + shard->park.core.nr_free) << shard->shift) +
+				 shard->reserved);
 	} while (read_seqcount_retry(&shard->shards->reserving, seq));
 	return rest < shard->size ? shard->size - rest : 0;
 }

@@ -255,7 +255,6 @@ static int hold(const struct request *r, const struct bp_pool *pool, const char 
 {
 	char ignored[256];
 	ssize_t n;
-
 	int err = flush_output();
 
 	if (err)

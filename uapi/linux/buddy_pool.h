@@ -18,10 +18,9 @@
  *
  * poll() says POLLIN unless nothing was freed since a request of this open file last
  * found no space: who got ENOSPC waits for it and tries again. Threads that wait for
- * different requests need an open file each. It says
- * POLLERR and POLLHUP once the device went away. /proc/PID/fdinfo/FD tells
- * administrators the pool, how much the open file has, and its first blocks with their
- * labels.
+ * different requests need an open file each. It says POLLERR and POLLHUP once the
+ * device went away. /proc/PID/fdinfo/FD tells administrators the pool, how much the
+ * open file has, and its first blocks with their labels.
  *
  * One meaning for each errno, for all calls:
  *
