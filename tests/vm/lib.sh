@@ -181,9 +181,6 @@ qmp_start() {
 	cat /dev/ttyS3 >/run/qmp &
 	QMP_READER=$!
 	sleep 0.2
-	# The greeting may have been echoed in part, before there was no echo: no JSON has
-	# this byte, so that a new text begins.
-	printf '\377' >/dev/ttyS3
 	qmp qmp_capabilities >/dev/null
 	qmp query-status
 }
@@ -195,6 +192,9 @@ qmp_stop() {
 
 qmp() {
 	QMP_N=$((QMP_N + 1))
+	# What QEMU said while a machine began to run, be it this one or one that ran before it
+	# was woken, may have been echoed in part. No JSON has this byte: a new text begins.
+	printf '\377' >/dev/ttyS3
 	echo "{\"execute\":\"$1\",\"arguments\":{$2},\"id\":$QMP_N}" >/dev/ttyS3
 	within 50 grep -q "\"id\": ${QMP_N}[,}]" /run/qmp || { echo "no answer" && return 1; }
 	grep "\"id\": ${QMP_N}[,}]" /run/qmp | tee /run/qmp.answer
