@@ -622,7 +622,8 @@ u64 buddy_shard_place(struct buddy_shard *shard, struct buddy_shards *shards)
 	if (shards->nr > 1) {
 		u64 step = 1ULL << shards->order << shard->shift >> BUDDY_CALM_SHIFT;
 
-		shard->max_plain = min(layout->max_alloc, step);
+		/* What is granted for it, too, is no more than a step, and may be nothing. */
+		shard->max_plain = min(layout->max_alloc, step >> shard->shift << shard->shift);
 		shard->calm = 2 * step;
 	}
 	shard->max_order = buddy_core_max_order(nr);
