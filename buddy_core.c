@@ -1817,10 +1817,8 @@ static bool allocation_is_sound(const struct buddy_core *core, u64 start, u64 nr
 		u64 used = bits;
 
 		/* A leaf that is all taken holds a length or nothing. */
-		if (to - from == 64) {
-			bits = ~0ULL;
+		if (to - from == 64)
 			used = from == start || from - start < 64 ? (end - from) << 1 : 0;
-		}
 		if ((leaf->head & bits) != head || (leaf->used & bits) != used)
 			return false;
 	}

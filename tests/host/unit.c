@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "rig.h"
 #include "rng.h"
@@ -44,24 +45,34 @@ static void skip(const char *reason)
 }
 
 static struct buddy_core core;
-static void *metadata;
-static u64 metadata_size;
+static void *metadata, *mapping;
+static u64 metadata_size, mapping_size;
 
-/* Lays out a new pool in memory that costs nothing before it is written. */
+/*
+ * Lays out a new pool in memory that costs nothing before it is written, and behind
+ * which there is none.
+ */
 static bool try_open_pool(u64 first, u64 nr)
 {
-	if (metadata)
-		munmap(metadata, metadata_size);
+	u64 page = sysconf(_SC_PAGESIZE), usable;
+
+	if (mapping)
+		munmap(mapping, mapping_size);
+	mapping = NULL;
 	metadata_size = buddy_core_metadata_size(first, nr);
-	metadata = NULL;
 	if (metadata_size > (size_t)-1 / 2)
 		return false;
-	metadata = mmap(NULL, metadata_size, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (metadata == MAP_FAILED) {
-		metadata = NULL;
+	usable = (metadata_size + page - 1) & -page;
+	mapping_size = usable + page;
+	mapping = mmap(NULL, mapping_size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (mapping == MAP_FAILED) {
+		mapping = NULL;
 		return false;
 	}
+	if (mprotect((char *)mapping + usable, page, PROT_NONE))
+		abort();
+	metadata = (char *)mapping + usable - metadata_size;
 	buddy_core_init(&core, first, nr, metadata);
 	return true;
 }
@@ -250,6 +261,8 @@ static void metadata_is_small(void)
 	u64 nr;
 
 	CHECK(buddy_core_metadata_size(0, 1) <= 256);
+	/* 64 leaves of 16 bytes, and a node of 64 */
+	CHECK(buddy_core_metadata_size(0, 4096) == 64 * 16 + 64);
 	for (nr = 1ULL << 18; nr <= BUDDY_CORE_MAX_BLOCKS; nr *= 2) {
 		u64 size = buddy_core_metadata_size(0, nr);
 
@@ -969,6 +982,65 @@ static void search_of_a_run_that_grows(void)
 	CHECK(index == 192 * 64 && !buddy_core_check(&core));
 }
 
+/*
+ * Runs that only a leaf in their middle tells of: that one is free, and the leaves
+ * beside it hold no block that is large enough to be looked at. In the second node,
+ * while the first is full.
+ */
+static void search_of_runs_around_leaves(void)
+{
+	open_pool(0, 4096 + 320);
+	CHECK(take(0, 64) && take(64, 4032));
+	CHECK(take(4096 + 32, 76) && take(4096 + 212, 76));
+	CHECK(alloc_any(100) == 4096 + 108 && give(4096 + 108));
+	CHECK(alloc_in(100, 0, 0, core.end, BUDDY_CORE_TOP_DOWN) == 4096 + 112);
+}
+
+/* Behind the metadata of a pool there is none, which try_open_pool() has seen to. */
+static void search_ends_with_the_pool(void)
+{
+	open_pool(0, 4096);
+	CHECK(take(0, 4032) && take(4033, 60));
+	CHECK(alloc_any(5) == NOWHERE);
+	CHECK(alloc_any(3) == 4093 && alloc_any(1) == 4032);
+}
+
+static bool check_says(const char *text)
+{
+	const char *wrong = buddy_core_check(&core);
+
+	return wrong && strstr(wrong, text);
+}
+
+/* What buddy_core_check() finds that no change of a single bit shows */
+static void check_of_lengths(void)
+{
+	open_pool(0, 256);
+	CHECK(take(64, 128) && !buddy_core_check(&core));
+	/* Over a leaf that is free; two pieces, as before: 64 and 128 */
+	buddy_core_leaf(&core, 1)->used = 192 << 1;
+	CHECK(check_says("extents"));
+
+	open_pool(0, 4096);
+	CHECK(take(0, 64) && take(64, 4032) && !buddy_core_check(&core));
+	/* Beyond the pool, where other metadata looks like a leaf inside an allocation */
+	buddy_core_leaf(&core, 1)->used = 4096 << 1;
+	CHECK(check_says("extents"));
+}
+
+/* There is no node before this pool's. */
+static void check_of_nodes(void)
+{
+	u64 *node;
+
+	open_pool(4096, 256);
+	CHECK(take(4096, 3) && !buddy_core_check(&core));
+	node = (u64 *)metadata + 4 * 2;
+	CHECK(node[0] == 1);
+	node[3] ^= 1 << 5;
+	CHECK(check_says("a node"));
+}
+
 /* A run among many that consist of smaller blocks must not be overlooked. */
 static void largest_after_many(void)
 {
@@ -981,6 +1053,43 @@ static void largest_after_many(void)
 		CHECK(take(i * 64 + 32, 32));
 	i = buddy_core_largest(&core, 0, nr, &run);
 	CHECK(i == 32 && run >= 190 * 64);
+}
+
+/* Nor one among many more that are too short, whose largest block is not the largest. */
+static void largest_is_no_block(void)
+{
+	u64 i, run;
+
+	open_pool(0, 512);
+	for (i = 0; i < 256; i += 2)
+		CHECK(take(i, 1));
+	/* 16 at 272, and 46 at 305 */
+	CHECK(take(256, 16) && take(288, 17) && take(351, 161));
+	CHECK(buddy_core_largest(&core, 0, 512, &run) == 46 && run == 305);
+}
+
+/* Exact if no more runs are candidates than are looked at */
+static void largest_is_the_last(void)
+{
+	u64 i, run;
+
+	open_pool(0, 256);
+	/* 4 at 0, BUDDY_CORE_SEARCH_RUNS - 2 of one block, and 7 at 130 */
+	for (i = 4; i <= 128; i += 2)
+		CHECK(take(i, 1));
+	CHECK(take(129, 1) && take(137, 119));
+	CHECK(buddy_core_largest(&core, 0, 256, &run) == 7 && run == 130);
+}
+
+/* A block that the window cuts is only as large as its part. */
+static void largest_in_a_window(void)
+{
+	u64 run;
+
+	open_pool(0, 128);
+	CHECK(take(0, 8) && take(12, 52));
+	CHECK(buddy_core_largest(&core, 0, 66, &run) == 4 && run == 8);
+	CHECK(buddy_core_largest(&core, 0, 72, &run) == 8 && run == 64);
 }
 
 /* Free blocks of a window are told exactly up to so many pieces, and not beyond. */
@@ -1110,7 +1219,14 @@ static const struct {
 	{ "search looks at large blocks only", search_looks_at_large_blocks },
 	{ "search while others change the pool", search_with_changes },
 	{ "search of a run that grows over the cursor", search_of_a_run_that_grows },
+	{ "search of runs around leaves", search_of_runs_around_leaves },
+	{ "search ends with the pool", search_ends_with_the_pool },
+	{ "check of lengths", check_of_lengths },
+	{ "check of nodes", check_of_nodes },
 	{ "largest run after many small ones", largest_after_many },
+	{ "largest run is not around the largest block", largest_is_no_block },
+	{ "largest run is the last that is looked at", largest_is_the_last },
+	{ "largest run in a window", largest_in_a_window },
 	{ "free blocks in many pieces", free_in_many_pieces },
 	{ "rows of any order", rows_of_any_order },
 	{ "rows that are none", rows_that_are_none },
