@@ -1055,7 +1055,7 @@ static void largest_after_many(void)
 	CHECK(i == 32 && run >= 190 * 64);
 }
 
-/* Nor one among many more that are too short, whose largest block is not the largest. */
+/* Nor one among many more that are too short, around another of the largest blocks. */
 static void largest_is_no_block(void)
 {
 	u64 i, run;
@@ -1224,7 +1224,7 @@ static const struct {
 	{ "check of lengths", check_of_lengths },
 	{ "check of nodes", check_of_nodes },
 	{ "largest run after many small ones", largest_after_many },
-	{ "largest run is not around the largest block", largest_is_no_block },
+	{ "largest run is not around the first of the largest blocks", largest_is_no_block },
 	{ "largest run is the last that is looked at", largest_is_the_last },
 	{ "largest run in a window", largest_in_a_window },
 	{ "free blocks in many pieces", free_in_many_pieces },

@@ -199,9 +199,8 @@ TEST_F(node, H07_handles_are_charged_and_small)
 TEST_F_TIMEOUT(node, H07_handles_of_batches_are_small, 400)
 {
 	static const __u64 kept[] = { 1ULL << 63, 0x5555555555555555, ~0ULL };
-	/* With KASAN or KCSAN each of the many objects that come and go takes its time. */
-	const bool slow = debug_bytes() || !access("/sys/kernel/debug/kcsan", F_OK);
-	const long handles = slow ? HANDLES / 10 : HANDLES;
+	/* With KASAN each of the many objects that come and go takes its time. */
+	const long handles = debug_bytes() ? HANDLES / 10 : HANDLES;
 	long before, taken;
 
 	ASSERT_TRUE(make_groups());
