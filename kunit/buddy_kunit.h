@@ -20,6 +20,7 @@
 /**
  * struct fixture - test->priv
  * @pool: the pool of the test
+ * @other: a second one, or NULL
  * @config: what it was created over
  * @result: of the last alloc()
  * @fresh: statistics of the pool when it was new
@@ -27,6 +28,7 @@
  */
 struct fixture {
 	struct buddy_pool *pool;
+	struct buddy_pool *other;
 	struct buddy_pool_config config;
 	struct buddy_pool_result result;
 	struct buddy_pool_usage fresh;
@@ -48,8 +50,10 @@ static inline void fixture_exit(struct kunit *test)
 {
 	struct fixture *fx = fixture(test);
 
-	if (fx)
-		buddy_pool_put(fx->pool);
+	if (!fx)
+		return;
+	buddy_pool_put(fx->pool);
+	buddy_pool_put(fx->other);
 }
 
 static inline struct buddy_pool *create_config(struct kunit *test,

@@ -891,6 +891,7 @@ static void run_model(struct kunit *test, struct model *model, unsigned int shar
 	config.size = (u64)model->nr * BLOCK;
 	model->empty = buddy_pool_create(&config);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(model->empty));
+	fixture(test)->other = model->empty;
 	config.shards = shards;
 	create_config(test, &config);
 	for (n = 0; n < 1500; n++) {
@@ -902,9 +903,9 @@ static void run_model(struct kunit *test, struct model *model, unsigned int shar
 	}
 	model_drain(model);
 	expect_whole(test);
-	buddy_pool_put(model->empty);
-	buddy_pool_put(fixture(test)->pool);
+	fixture_exit(test);
 	fixture(test)->pool = NULL;
+	fixture(test)->other = NULL;
 	cond_resched();
 }
 
