@@ -3,6 +3,7 @@
 # with CONFIG_DEBUG_VM. The checks are in tests/modules/api_misuse.c.
 #
 # vm-like: memcg
+# vm-turn: 1
 # vm-timeout: 60
 # vm-expect-log: buddy_pool: misuse: |WARNING: .*(report|buddy_pool_(create|alloc|destroy|put))\+|Call Trace:
 . /t/lib.sh

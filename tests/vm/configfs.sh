@@ -3,6 +3,7 @@
 # same messages; the row of the test catalogue stands before each description.
 #
 # vm-like: node
+# vm-turn: 0
 # vm-timeout: 120
 . /t/lib.sh
 

@@ -15,6 +15,9 @@
 #   # vm-threads: all              QEMU emulates the CPUs at once, not in turn, and RCU takes
 #                                 its own time: for races, but not where devices come and
 #                                 go, see hotplug.sh
+#   # vm-turn: N                  where tests take turns (scripts/vm --turn), this one does as
+#                                 the N-th would: so that no turn takes longer than others,
+#                                 or with one whose boot it shares
 #   # vm-suite: NAME               functional, if not said
 #   # vm-config: OPTION...          only on kernels with CONFIG_OPTION=y; !OPTION: without
 #   # vm-control: yes               the guest may control QEMU, see qmp_start

@@ -4,6 +4,7 @@
 # stands before each description.
 #
 # vm-like: node
+# vm-turn: 0
 . /t/lib.sh
 
 IVSHMEM=0000:00:02.0

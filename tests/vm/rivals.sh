@@ -3,6 +3,7 @@
 # of the test catalogue stands before each description.
 #
 # vm-like: hotplug
+# vm-turn: 1
 # vm-timeout: 120
 . /t/lib.sh
 

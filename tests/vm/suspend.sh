@@ -10,6 +10,7 @@
 # vm-like: node
 # vm-sleeps: yes
 # vm-config: PM_SLEEP_DEBUG
+# vm-turn: 0
 # vm-timeout: 300
 . /t/lib.sh
 
