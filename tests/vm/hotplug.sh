@@ -17,6 +17,7 @@
 # vm-modules: pci-stub vfio-pci
 # vm-control: yes
 # vm-config: HOTPLUG_PCI_ACPI
+# vm-turn: 1
 # vm-timeout: 240
 . /t/lib.sh
 

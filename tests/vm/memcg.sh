@@ -4,6 +4,7 @@
 #
 # vm-append: memmap=256M$0x20000000
 # vm-config: MEMCG
+# vm-turn: 1
 # vm-expect-log: memcg_test invoked oom-killer
 # vm-expect-log: Call Trace:
 # vm-timeout: 90
