@@ -13,7 +13,8 @@ SPLAT='Kernel panic|BUG:|WARNING:|KASAN|KCSAN|UBSAN|KFENCE|possible (circular|re
 SPLAT+='|inconsistent lock|sleeping function|scheduling while atomic|rcu.*stall'
 SPLAT+='|hung task|Call Trace|refcount_t|list_(add|del) corruption|Bad page'
 SPLAT+='|list_add double add|kernel BUG at|Oops|ODEBUG'
-SPLAT+='|x86/PAT:.*map pfn expected|leaked'
+SPLAT+='|x86/PAT:.*(map pfn expected|invalid memtype)|leaked'
+SPLAT+='|nonexistent resource|resource sanity check'
 
 # show_splat LOG ALLOWED: from the first splat on that does not match ALLOWED, an ERE, some
 # lines of a kernel log; fails if there is none. scripts/test repeats them at its end, which

@@ -65,6 +65,14 @@ static void plant_iomem(void)
 	opaque(request_mem_region(0x33000000, PAGE_SIZE, kstrdup("buddy_gate", GFP_KERNEL)));
 }
 
+static void plant_double_release(void)
+{
+	if (request_mem_region(0x33000000, PAGE_SIZE, "buddy_gate")) {
+		release_mem_region(0x33000000, PAGE_SIZE);
+		release_mem_region(0x33000000, PAGE_SIZE);
+	}
+}
+
 static void plant_chrdev(void)
 {
 	static dev_t number;
@@ -183,6 +191,7 @@ static const struct {
 	{ "vmalloc", plant_vmalloc },
 	{ "slab", plant_slab },
 	{ "iomem", plant_iomem },
+	{ "double_release", plant_double_release },
 	{ "chrdev", plant_chrdev },
 	{ "out_of_bounds", plant_out_of_bounds },
 	{ "use_after_free", plant_use_after_free },

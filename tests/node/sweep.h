@@ -6,8 +6,9 @@
  *
  * A thread of its own, the victim, makes the call; only there things fail. The main
  * thread arms it, and looks at the outcome. Two ways to fail: only the N-th, or all
- * from the N-th on. Two kinds of what fails: objects and user copies, and pages and
- * user copies.
+ * from the N-th on. Three kinds of what fails: objects and user copies, pages and user
+ * copies, and user copies alone, for which the call must say EFAULT; nor may it say
+ * EFAULT more often when allocations fail, too.
  *
  * What the kernel keeps a reserve of is left out, since when it refills that depends on
  * what was before: pages for slabs, nodes for the numbers of sysfs files, and the
@@ -47,8 +48,8 @@ struct victim {
 	atomic_int turn; /* 0: the main thread's, 1: the victim's, 2: it ends; a futex */
 };
 
-enum kind { OBJECTS, PAGES, NR_KINDS };
-static const char *const kind_names[] = { "objects", "pages" };
+enum kind { COPIES, OBJECTS, PAGES, NR_KINDS };
+static const char *const kind_names[] = { "copies", "objects", "pages" };
 
 enum mode { ONCE, FOR_EVER, NR_MODES };
 static const char *const mode_names[] = { "once", "for_ever" };
@@ -60,14 +61,15 @@ static const char *const mode_names[] = { "once", "for_ever" };
  * @undo: takes back what @prepare did, and the call if it was done
  * @state: text that a failed call must not change
  * @slow_state: more of it, which takes long, and so is compared after all points; or NULL
- * @errors: what it may say, ended by 0
+ * @errors: what it may say, ended by 0; if only user copies fail: EFAULT, if it is one
  * @expected: what it says when nothing fails
  * @can_t_fail: whatever fails inside; then each N is a point
  * @retries: does not fail, but tries until there is memory; so is it then
  * @only_once: not all may fail from some point on
  * @uncounted: mostly the kernel's own affair, in which what it takes is chance
- * @ours: only what a function of a module asks for, itself or through others, fails;
- *	pages are then those of page tables, which the kernel keeps, and not counted
+ * @ours: only what a function of a module asks for, itself or through others, fails, and
+ *	no user copies alone; pages are then those of page tables, which the kernel keeps,
+ *	and not counted
  */
 struct sweep {
 	const char *name;
@@ -146,20 +148,25 @@ static inline bool set_address(unsigned long long value, const char *fault, cons
 	return set_fault(text, FAULTS "%s/%s", fault, file);
 }
 
-static inline bool is_set(const char *fault, const char *file)
+static inline bool is_set_at(const char *path)
 {
 	long long value = 0;
-	char path[128];
-	FILE *in;
+	FILE *in = fopen(path, "re");
 
-	snprintf(path, sizeof(path), FAULTS "%s/%s", fault, file);
-	in = fopen(path, "re");
 	if (!in)
 		return false;
 	if (fscanf(in, "%lli", &value) != 1)
 		value = 0;
 	fclose(in);
 	return value;
+}
+
+static inline bool is_set(const char *fault, const char *file)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), FAULTS "%s/%s", fault, file);
+	return is_set_at(path);
 }
 
 /* The functions from @first to @last do not fail. Finding them takes long; what was set stays. */
@@ -252,10 +259,22 @@ static inline bool set_up_faults(bool ours)
 	return ok;
 }
 
+/*
+ * Which caches can fail is said at boot on Linux 6.1 (scripts/vm does); there none does for
+ * who may sleep, as our calls may, unless @all.
+ */
+static inline bool choose_objects(bool all)
+{
+	if (choose_caches(all))
+		return true;
+	return is_set_at("/sys/kernel/slab/kmalloc-64/failslab") &&
+	       set_fault(all ? "N" : "Y", FAULTS "failslab/ignore-gfp-wait");
+}
+
 /* No page is as large as that. */
 static inline bool choose_kind(enum kind kind)
 {
-	return choose_caches(kind == OBJECTS) && set_fault("Y", FAULTS "failslab/cache-filter") &&
+	return choose_objects(kind == OBJECTS) && set_fault("Y", FAULTS "failslab/cache-filter") &&
 	       set_fault(kind == PAGES ? "0" : "20", FAULTS "fail_page_alloc/min-order");
 }
 
@@ -396,8 +415,10 @@ static inline bool same_state(const char *before, char *after)
 	return false;
 }
 
-static inline bool is_allowed(const struct sweep *sweep, int err)
+static inline bool is_allowed(const struct sweep *sweep, enum kind kind, int err)
 {
+	if (kind == COPIES && err != -EFAULT)
+		return false;
 	for (unsigned int i = 0; i < ARRAY_SIZE(sweep->errors) && sweep->errors[i]; i++)
 		if (sweep->errors[i] == -err)
 			return true;
@@ -405,7 +426,7 @@ static inline bool is_allowed(const struct sweep *sweep, int err)
 }
 
 /* What was wrong with the outcome, or NULL */
-static inline const char *judge(const struct sweep *sweep, int result, bool reached,
+static inline const char *judge(const struct sweep *sweep, enum kind kind, int result, bool reached,
 				const char *before)
 {
 	const char *fault = NULL;
@@ -415,7 +436,7 @@ static inline const char *judge(const struct sweep *sweep, int result, bool reac
 		return "failed though nothing was made to fail";
 	if (result == sweep->expected && !result)
 		return NULL;
-	if (result != sweep->expected && !is_allowed(sweep, result))
+	if (result != sweep->expected && !is_allowed(sweep, kind, result))
 		return "the wrong error";
 	after = take_state(sweep, sweep->state);
 	if (!same_state(before, after))
@@ -435,8 +456,8 @@ struct rest {
  * that failed has left the state of @rest.
  */
 static inline const char *try_point(struct victim *victim, const struct sweep *sweep,
-				    unsigned int n, enum mode mode, const struct rest *rest,
-				    bool *reached)
+				    enum kind kind, unsigned int n, enum mode mode,
+				    const struct rest *rest, bool *reached)
 {
 	const char *fault;
 	char *before = NULL, *after;
@@ -446,7 +467,7 @@ static inline const char *try_point(struct victim *victim, const struct sweep *s
 		before = take_state(sweep, sweep->state);
 	}
 	*reached = run_armed(victim, sweep, n, mode);
-	fault = judge(sweep, victim->result, *reached, before ?: rest->state);
+	fault = judge(sweep, kind, victim->result, *reached, before ?: rest->state);
 	free(before);
 	if (!fault && !sweep->prepare && victim->result)
 		return NULL;
@@ -458,33 +479,57 @@ static inline const char *try_point(struct victim *victim, const struct sweep *s
 	return fault;
 }
 
-/* Returns the number of points, or -1. */
-static inline int sweep_one_way(struct victim *victim, const struct sweep *sweep, enum mode mode,
-				const struct rest *rest)
+/* How often a call failed, and how often of these with EFAULT */
+struct points {
+	int all;
+	int copies;
+};
+
+static inline bool sweep_one_way(struct victim *victim, const struct sweep *sweep, enum kind kind,
+				 enum mode mode, const struct rest *rest, struct points *points)
 {
 	const char *fault = NULL;
-	int points = 0;
 	unsigned int n = 0;
 	bool reached = true;
 	char *after;
 
 	while (reached && !fault && ++n < MAX_POINTS) {
-		fault = try_point(victim, sweep, n, mode, rest, &reached);
-		points += reached && (sweep->can_t_fail || sweep->retries ||
-				      victim->result != sweep->expected);
+		fault = try_point(victim, sweep, kind, n, mode, rest, &reached);
+		points->all += reached && (sweep->can_t_fail || sweep->retries ||
+					   victim->result != sweep->expected);
+		points->copies += reached && victim->result == -EFAULT;
 	}
 	after = take_state(sweep, sweep->slow_state);
 	if (!fault && !same_state(rest->slow_state, after))
 		fault = "something is left behind since 1";
 	free(after);
 	if (fault)
-		printf("# %s, %s: %s at %u: %s\n", sweep->name, mode_names[mode], fault, n,
-		       strerror(-victim->result));
-	return fault || reached ? -1 : points;
+		printf("# %s, %s %s: %s at %u: %s\n", sweep->name, kind_names[kind],
+		       mode_names[mode], fault, n, strerror(-victim->result));
+	return !fault && !reached;
 }
 
-/* Both ways of one kind; prints the numbers. */
-static inline bool sweep_kind(struct victim *victim, const struct sweep *sweep, enum kind kind)
+/*
+ * No call says EFAULT for want of memory: it does so as often as user copies alone fail.
+ * But if all fails from then on, so does the copy of the answer that says why; and where
+ * pages are chance, the same copy can be the N-th more than once.
+ */
+static inline bool same_copies(const struct sweep *sweep, enum kind kind, enum mode mode,
+			       int copies, int expected)
+{
+	if (copies == expected || mode == FOR_EVER || (kind == PAGES && !knows_callers()))
+		return true;
+	printf("# %s, %s: EFAULT %d times, for %d user copies\n", sweep->name, kind_names[kind],
+	       copies, expected);
+	return false;
+}
+
+/*
+ * Both ways of one kind; prints the numbers. @copies: how many user copies failed when
+ * nothing else did, which that kind sets.
+ */
+static inline bool sweep_kind(struct victim *victim, const struct sweep *sweep, enum kind kind,
+			      int *copies)
 {
 	struct rest rest = {
 		.state = take_state(sweep, sweep->state),
@@ -493,22 +538,25 @@ static inline bool sweep_kind(struct victim *victim, const struct sweep *sweep, 
 	bool ok = choose_kind(kind);
 
 	for (enum mode mode = 0; ok && mode < NR_MODES - sweep->only_once; mode++) {
-		int points = sweep_one_way(victim, sweep, mode, &rest);
+		struct points points = {};
 
-		ok = points >= 0;
-		if (ok && !sweep->uncounted &&
-		    (kind == OBJECTS || (knows_callers() && !sweep->ours)))
+		ok = sweep_one_way(victim, sweep, kind, mode, &rest, &points);
+		if (kind == COPIES)
+			*copies = points.copies;
+		ok = ok && same_copies(sweep, kind, mode, points.copies, *copies);
+		if (ok && !sweep->uncounted && (kind != PAGES || (knows_callers() && !sweep->ours)))
 			printf("# points: %s %s %s %d\n", sweep->name, kind_names[kind],
-			       mode_names[mode], points);
+			       mode_names[mode], points.all);
 	}
 	free(rest.state);
 	free(rest.slow_state);
 	return ok;
 }
 
-/* Both kinds */
+/* All kinds */
 static inline bool sweep_call(const struct sweep *sweep)
 {
+	int copies = 0;
 	struct victim victim = { };
 	bool ok;
 
@@ -519,8 +567,9 @@ static inline bool sweep_call(const struct sweep *sweep)
 		sweep->prepare(sweep->arg);
 	ok = sweep->run(sweep->arg) == sweep->expected;
 	sweep->undo(sweep->arg);
-	for (enum kind kind = 0; ok && kind < NR_KINDS; kind++)
-		ok = sweep_kind(&victim, sweep, kind);
+	/* Nothing is copied from a user by what only we ask for. */
+	for (enum kind kind = sweep->ours ? OBJECTS : COPIES; ok && kind < NR_KINDS; kind++)
+		ok = sweep_kind(&victim, sweep, kind, &copies);
 	end_victim(&victim);
 	return ok;
 }

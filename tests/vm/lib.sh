@@ -119,11 +119,15 @@ run_ktap() {
 	"$@" >/tmp/ktap.out 2>&1
 	_status=$?
 	sed 's/^/    /' /tmp/ktap.out
-	if [ $_status -eq 0 ]; then
-		ok "$_what"
-	else
+	if [ $_status -ne 0 ]; then
 		diag "exit status $_status"
 		not_ok "$_what"
+	elif ! grep -q '^ok ' /tmp/ktap.out; then
+		# A filter that matches nothing is no error to the harness.
+		diag "no test ran: $*"
+		not_ok "$_what"
+	else
+		ok "$_what"
 	fi
 }
 
@@ -406,23 +410,33 @@ vmalloc_areas() {
 		}'
 }
 
-# What a test must leave as it found it. A test that changes the machine on
-# purpose (hot-unplug) calls snapshot again when nothing of ours is loaded; it fails if
-# something is, since that would never be missed. In
-# vmallocinfo the kernel's own come and go; those of a module that is no more have an
-# address for a caller.
+# What a test must leave as it found it. In vmallocinfo the kernel's own come and go; those
+# of a module that is no more have an address for a caller.
 machine_state() {
-	cat /proc/iomem /proc/devices /proc/misc /sys/kernel/debug/dma_buf/bufinfo 2>&1
+	cat /proc/iomem /proc/devices /proc/misc /sys/kernel/debug/dma_buf/bufinfo \
+		/sys/kernel/debug/x86/pat_memtype_list 2>&1
 	find /dev ! -path '/dev/shm/*' | sort
 	printf '%s\n' /sys/class/* /sys/class/misc/* /sys/kernel/debug/* /sys/kernel/slab/*
 	# shellcheck disable=SC2016 # $3 is awk's
 	vmalloc_areas '/\[buddy/ || / phys=/ || $3 ~ /^0x/'
 }
 
+# A test that changes the machine on purpose (hot-unplug) calls this again when nothing of
+# ours is loaded; it fails if something is, or if memory of a module that is no more is new:
+# neither would ever be missed.
 snapshot() {
+	touch /run/snapshot
+	mv /run/snapshot /run/snapshot.before
 	machine_state >/run/snapshot
 	# Graphics drivers have a buddy allocator with a slab of its own.
 	! grep buddy /run/snapshot | grep -vE 'slab/(gpu|drm)_buddy' || not_ok "nothing of ours is left"
+	[ ! -s /run/snapshot.before ] || [ "$(orphans /run/snapshot)" = "$(orphans /run/snapshot.before)" ] ||
+		not_ok "no memory of a module is left"
+}
+
+# orphans SNAPSHOT: the areas in it whose owner is no more
+orphans() {
+	awk '$1 ~ /^0x[0-9a-f]+-0x/ && $3 ~ /^0x/' "$1"
 }
 
 snapshot_unchanged() {
