@@ -6,6 +6,7 @@
 #include <linux/bottom_half.h>
 #include <linux/completion.h>
 #include <linux/cpumask.h>
+#include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/interrupt.h>
 #include <linux/irq_work.h>
@@ -202,17 +203,29 @@ static void in_irq_work(void)
 	irq_work_sync(&work);
 }
 
-static void on_ipi(void *unused)
+/* A CPU that is about to be idle is not interrupted: it calls this by itself. */
+static void on_ipi(void *interrupted)
 {
-	do_job();
+	*(bool *)interrupted = in_hardirq();
+	if (in_hardirq())
+		do_job();
 }
 
 static void in_ipi(void)
 {
-	int cpu = get_cpu();
+	bool interrupted = false;
+	int tries;
 
-	smp_call_function_single(cpumask_any_but(cpu_online_mask, cpu), on_ipi, NULL, true);
-	put_cpu();
+	job.where = IN_TASK;
+	for (tries = 0; tries < 1000 && !interrupted; tries++) {
+		int cpu = get_cpu();
+
+		smp_call_function_single(cpumask_any_but(cpu_online_mask, cpu), on_ipi,
+					 &interrupted, true);
+		put_cpu();
+		if (!interrupted)
+			usleep_range(100, 1000);
+	}
 }
 
 static const struct {
