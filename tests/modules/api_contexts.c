@@ -204,10 +204,12 @@ static void in_irq_work(void)
 }
 
 /* A CPU that is about to be idle is not interrupted: it calls this by itself. */
-static void on_ipi(void *interrupted)
+static void on_ipi(void *arg)
 {
-	*(bool *)interrupted = in_hardirq();
-	if (in_hardirq())
+	bool *interrupted = arg;
+
+	*interrupted = in_hardirq();
+	if (*interrupted)
 		do_job();
 }
 

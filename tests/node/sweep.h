@@ -190,6 +190,7 @@ static inline bool leave_out_reserves(void)
 	       leave_out("failslab", "radix_tree_node_rcu_free", "__radix_tree_preload");
 }
 
+/* Those of slub_debug= in scripts/vm, for Linux 6.1, are the same. */
 static inline bool has_reserve(const char *cache)
 {
 	static const char *const caches[] = {

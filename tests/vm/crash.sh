@@ -5,6 +5,7 @@
 # vm-config: KEXEC_FILE
 # vm-timeout: 60
 # vm-expect-log: Kernel panic - not syncing: sysrq triggered crash
+# vm-expect-log: Call Trace:
 . /t/lib.sh
 
 if is_next_kernel; then

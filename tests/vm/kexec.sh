@@ -7,8 +7,6 @@
 # vm-device: -device ivshmem-plain,memdev=shm,addr=2.0
 # vm-image: yes
 # vm-append: memmap=64M$0x30000000 crashkernel=256M
-# In crash.sh some kernels show where that was; what must not be has more lines than this.
-# vm-allow-log: Call Trace:
 # vm-config: KEXEC_FILE
 # vm-timeout: 60
 . /t/lib.sh
